@@ -1,0 +1,17 @@
+"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's directory is a task's target.
+
+    DownloadDataset -> PrepareDataset -> TrainModel (1000) -> TrainModel (2000) -> ... -> ExportVersion (1) \\
+                                         one chain a recipe, shared where recipes agree                      >-> ExportAllVersions
+                                                                                       -> ExportVersion (2) /
+
+`luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else.
+"""
+
+from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
+from tasks.runtime import set_up
+
+__version__ = "0.1.0"
+
+__all__ = ["DownloadDataset", "ExportAllVersions", "ExportVersion", "PrepareDataset", "TrainModel"]
+
+set_up()

@@ -1,0 +1,132 @@
+"""Fetch archives from mirrors: every byte is verified before a file gets its name."""
+
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+import pooch
+import requests
+from tqdm import tqdm
+
+from tasks.data.dataset import Archive, Dataset
+from tasks.exceptions import DownloadFailed
+
+logger = logging.getLogger(__name__)
+pooch.get_logger().setLevel(logging.WARNING)  # what it says about each file is said here
+
+TIMEOUT_SECONDS = 30.0
+RETRIES = 2  # pooch waits 1 s before the first and 2 s before the second
+RETRY_STATUS = {408, 425, 429}
+
+Report = Callable[[float, str], None]
+
+
+def fetch_archive(archive: Archive, mirrors: Sequence[str], directory: Path, report: Report) -> None:
+    """Make sure that `directory` holds the archive, from the first mirror that gives the right bytes.
+
+    Args:
+        archive: name and checksum.
+        mirrors: http(s) or `file://` addresses of folders, or plain folders; tried in turn.
+        directory: where the file goes. One that is there already and right is left alone.
+        report: called with the fraction that has arrived (0 to 1) and a line of text.
+
+    Raises:
+        DownloadFailed: no mirror gave the right bytes; the text gives the reason of each.
+    """
+    if archive.lies_in(directory):
+        return
+    reasons = []
+    for mirror in mirrors:
+        try:
+            _fetch_from(archive, mirror, directory, report)
+        except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's of a checksum ValueErrors
+            reasons.append(f"{mirror}: {_reason(error)}")
+            logger.warning("No %s from %s", archive.name, reasons[-1])
+        else:
+            logger.info("Fetched %s from %s", archive.name, mirror)
+            return
+    raise DownloadFailed(f"{archive.name}: " + ("; ".join(reasons) if reasons else "no mirror is configured"))
+
+
+def ways_out(dataset: Dataset, directory: Path) -> str:
+    """What a user can do when no mirror answers."""
+    names = ", ".join(archive.name for archive in dataset.archives)
+    return (
+        "Ways out: name another mirror (--DownloadDataset-mirrors URL, or a folder); "
+        f"put the files {names} into {directory} yourself; or train on --dataset digits, which needs no network."
+    )
+
+
+def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
+    """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it is renamed."""
+    source = mirror.rstrip("/") + "/" + archive.name
+    is_web = urlparse(mirror).scheme in {"http", "https"}
+    pooch.create(
+        path=directory,
+        base_url="",
+        registry={archive.name: f"sha256:{archive.sha256}"},
+        urls={archive.name: source},
+        retry_if_failed=RETRIES if is_web else 0,
+    ).fetch(archive.name, downloader=partial(_download, report=report) if is_web else _copy)
+
+
+def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> None:
+    """Stream `url` into `output_file`; refuse at once what another attempt would not change."""
+    bar = _ProgressBar(Path(urlparse(url).path).name, report)
+    try:
+        pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=bar, chunk_size=1 << 16)(url, output_file, pooch_)
+    except requests.HTTPError as error:
+        status = error.response.status_code
+        if status < 500 and status not in RETRY_STATUS:
+            raise OSError(f"HTTP status {status} {error.response.reason}") from error
+        raise
+    finally:
+        bar.close()
+    with Path(output_file).open("rb") as stream:
+        if stream.read(64).lstrip().lower().startswith((b"<!doctype", b"<html")):
+            raise OSError("the server sent a web page instead of the file")
+
+
+def _copy(source: str, output_file: str, pooch_: Any) -> None:  # noqa: ARG001 - pooch calls it with three arguments
+    """Copy from a folder, given as a path or as a `file://` address."""
+    address = urlparse(source)
+    path = Path(unquote(address.path)) if address.scheme == "file" else Path(source).expanduser()
+    shutil.copyfile(path, output_file)
+
+
+class _ProgressBar(tqdm):  # type: ignore[type-arg]
+    """A bar on a terminal (nowhere else), which also tells `report` how much has arrived."""
+
+    def __init__(self, name: str, report: Report) -> None:
+        super().__init__(desc=name, unit="B", unit_scale=True, ncols=79, leave=True, disable=None)
+        self.name = name
+        self.report = report
+        self.arrived = 0
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count `n` more bytes."""
+        self.arrived += int(n or 0)
+        if self.total:
+            self.report(min(1.0, self.arrived / self.total), f"{self.name}: {self.arrived:,} of {self.total:,} bytes")
+        return super().update(n)
+
+    def reset(self, total: float | None = None) -> None:
+        """Start again at zero, which pooch does once before it fills the bar."""
+        self.arrived = 0
+        super().reset(total)
+
+
+def _reason(error: Exception) -> str:
+    """One line out of an exception that may wrap three others."""
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {TIMEOUT_SECONDS:.0f} s"
+    if isinstance(error, requests.ConnectionError):
+        cause = getattr(error.args[0] if error.args else error, "reason", error)
+        return "no connection: " + str(cause).rsplit(": ", 1)[-1]
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error).splitlines()[0]

@@ -1,0 +1,81 @@
+"""From verified archives to arrays on disk that any number of processes map into memory and share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.dataset import CLASSES, IMAGE_SIDE, PIXELS, Archive, Dataset
+from tasks.data.idx import read_idx
+from tasks.exceptions import InvalidArchive
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images uint8 [n, 784] with values 0 to 255, row by row, and their labels uint8 [n] with values 0 to 9."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a model is trained on, chosen by, and measured on."""
+
+    training: Split
+    validation: Split
+    test: Split
+
+
+def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
+    """Decode the four archives and write the three splits into `directory` as six `.npy` files.
+
+    Raises:
+        InvalidArchive: a file is no IDX file, or images and labels do not fit each other or the dataset.
+    """
+    images, labels = _read_pair(archives, dataset.train_images, dataset.train_labels)
+    expected = dataset.training_images + dataset.validation_images
+    if len(labels) != expected:
+        raise InvalidArchive(
+            f"{archives / dataset.train_images.name}: {len(labels)} images, "
+            f"and dataset {dataset.name!r} declares {expected}"
+        )
+    test_images, test_labels = _read_pair(archives, dataset.test_images, dataset.test_labels)
+    cut = dataset.validation_images
+    for name, values in {
+        "training_images": images[cut:],
+        "training_labels": labels[cut:],
+        "validation_images": images[:cut],
+        "validation_labels": labels[:cut],
+        "test_images": test_images,
+        "test_labels": test_labels,
+    }.items():
+        np.save(directory / f"{name}.npy", values)
+
+
+def map_arrays(directory: Path) -> Splits:
+    """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes."""
+
+    def load(split: str) -> Split:
+        return Split(
+            images=np.load(directory / f"{split}_images.npy", mmap_mode="r"),
+            labels=np.load(directory / f"{split}_labels.npy", mmap_mode="r"),
+        )
+
+    return Splits(training=load("training"), validation=load("validation"), test=load("test"))
+
+
+def _read_pair(archives: Path, images: Archive, labels: Archive) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other."""
+    pixels = read_idx(archives / images.name, dimensions=3)  # (n, 28, 28)
+    classes = read_idx(archives / labels.name, dimensions=1)  # (n,)
+    if pixels.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
+        raise InvalidArchive(
+            f"{archives / images.name}: images of {pixels.shape[1]}x{pixels.shape[2]} pixels, expected 28x28"
+        )
+    if len(pixels) != len(classes):
+        raise InvalidArchive(f"{archives / images.name}: {len(pixels)} images, but {len(classes)} labels beside it")
+    if len(classes) and classes.max() >= CLASSES:
+        raise InvalidArchive(f"{archives / labels.name}: label {classes.max()}, expected 0 to {CLASSES - 1}")
+    return pixels.reshape(len(pixels), PIXELS), classes

@@ -1,0 +1,111 @@
+"""The datasets that can be trained on: what their archives are called, and the bytes that each must have.
+
+A further dataset in the same format (ten classes of 28x28 images in four IDX files, gzipped or not) is one
+more entry in `DATASETS`. Nothing here imports more than the standard library: every run reads this table.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks import storage
+from tasks.exceptions import InvalidParameter
+
+IMAGE_SIDE = 28
+PIXELS = IMAGE_SIDE * IMAGE_SIDE
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file of a dataset: its name in every mirror, and the SHA-256 that it must have."""
+
+    name: str
+    sha256: str
+
+    def lies_in(self, directory: Path) -> bool:
+        """Whether it is there, with the bytes that it must have."""
+        path = directory / self.name
+        return path.is_file() and storage.sha256(path) == self.sha256
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Four IDX archives and the split that is made of them.
+
+    `validation_images` are the first of the training archive, as in TensorFlow's MNIST tutorial;
+    `training_images` are the rest. A dataset without `mirrors` is built from an installed package.
+    """
+
+    name: str
+    train_images: Archive
+    train_labels: Archive
+    test_images: Archive
+    test_labels: Archive
+    training_images: int
+    validation_images: int
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def archives(self) -> tuple[Archive, ...]:
+        """The four archives in a fixed order: training images and labels, test images and labels."""
+        return (self.train_images, self.train_labels, self.test_images, self.test_labels)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether it comes with an installed package instead of from a mirror."""
+        return not self.mirrors
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """Archive name -> SHA-256: what identifies the data, known before any of it is there."""
+        return {archive.name: archive.sha256 for archive in self.archives}
+
+
+# Checksums of the files that Y. LeCun, C. Cortes and C. Burges published as "The MNIST database of handwritten
+# digits"; both mirrors carry the same bytes, and the first is the one that TensorFlow's tutorial uses.
+MNIST = Dataset(
+    name="mnist",
+    train_images=Archive(
+        "train-images-idx3-ubyte.gz", "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
+    ),
+    train_labels=Archive(
+        "train-labels-idx1-ubyte.gz", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
+    ),
+    test_images=Archive(
+        "t10k-images-idx3-ubyte.gz", "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
+    ),
+    test_labels=Archive(
+        "t10k-labels-idx1-ubyte.gz", "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
+    ),
+    training_images=55000,
+    validation_images=5000,
+    mirrors=(
+        "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    ),
+)
+
+# The 1,797 digits that scikit-learn carries (UCI "Optical Recognition of Handwritten Digits"), for a machine
+# without a network; `tasks.data.digits` writes them as IDX files with these very bytes.
+DIGITS = Dataset(
+    name="digits",
+    train_images=Archive("train-images-idx3-ubyte", "79b994d4673afb7bbc1a6dcbcc925fff2c37d6ccacc9abfaeac6ec89527cf61a"),
+    train_labels=Archive("train-labels-idx1-ubyte", "7d234411951a44820b6ba175615897a23068803c9be0c33997aef580271ac93c"),
+    test_images=Archive("t10k-images-idx3-ubyte", "9b6259cbf1788d330657914438b0887af846eee56d6ea80fd916353d4cd938d1"),
+    test_labels=Archive("t10k-labels-idx1-ubyte", "73f9550e5db41a9aa561e08371b8c287b3647c97dd3fc2d9cad522f916053e93"),
+    training_images=1197,
+    validation_images=200,
+)
+
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (MNIST, DIGITS)}
+
+
+def find_dataset(name: str) -> Dataset:
+    """The dataset of that name.
+
+    Raises:
+        InvalidParameter: there is none; the text lists those there are.
+    """
+    if name not in DATASETS:
+        raise InvalidParameter(f"dataset = {name!r}: unknown; allowed are {', '.join(sorted(DATASETS))}")
+    return DATASETS[name]

@@ -1,0 +1,43 @@
+"""What can go wrong, as one tree; the text of each is what a user needs to read.
+
+PipelineError
+├── InvalidParameter      a value on the command line, in luigi.cfg or in a call
+├── DownloadFailed        no mirror gave the bytes that were expected
+├── InvalidArchive        bytes that are no IDX file, or not the one that they claim to be
+├── StorageFailed         a folder that cannot be used: a file in its place, no permission, no space
+├── TrainingFailed        a loss that is no number, or a recipe that the data cannot serve
+├── ExportFailed          a SavedModel that does not load again, or does not pass its gate
+└── VersionConflict       a version directory that is there and holds something else
+"""
+
+
+class PipelineError(Exception):
+    """Anything that the pipeline itself refuses or fails at."""
+
+
+class InvalidParameter(PipelineError, ValueError):
+    """A value that is not allowed; the text says what, where and what is."""
+
+
+class DownloadFailed(PipelineError):
+    """No mirror gave the bytes that were expected."""
+
+
+class InvalidArchive(PipelineError):
+    """Bytes that are no IDX file, or not the one that they claim to be."""
+
+
+class StorageFailed(PipelineError):
+    """A folder that cannot be used as asked."""
+
+
+class TrainingFailed(PipelineError):
+    """A training that cannot start or cannot go on."""
+
+
+class ExportFailed(PipelineError):
+    """A SavedModel that must not be published."""
+
+
+class VersionConflict(PipelineError):
+    """A version directory that is there and does not hold what is asked for."""

@@ -1,0 +1,113 @@
+"""The networks that can be trained, each one function from images to logits.
+
+A further one is one more function under `@architecture`, here or in a module of one's own (the README shows
+how). TensorFlow is imported inside the functions: every run reads the names and defaults in this module, and a
+run that finds nothing to do must not pay for TensorFlow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tasks.exceptions import InvalidParameter
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+CLASSES = 10
+
+
+class Weights(Protocol):
+    """Hands an architecture its trainable weights by name, in training as in serving."""
+
+    def __call__(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Tensor:
+        """The float32 weight of that name and shape.
+
+        At iteration 0 it is zero, or with `fan_in` drawn from a normal distribution of variance 2 / fan_in
+        (He et al., "Delving Deep into Rectifiers", 2015).
+        """
+
+
+Logits = Callable[["tf.Tensor", Weights], "tf.Tensor"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network and the settings that it is trained with unless a recipe says otherwise.
+
+    `logits` maps images float32 [n, 784] in [0, 1] and `Weights` to logits float32 [n, 10]. While training,
+    all images of a batch are moved by up to `shift` pixels, in a direction that is drawn anew for each batch.
+    """
+
+    name: str
+    logits: Logits
+    optimizer: str
+    learning_rate: float
+    shift: int = 0
+
+    def scores(self, images: tf.Tensor, weight: Weights) -> tf.Tensor:
+        """What is served: the softmax of the logits, float32 [n, 10], each row summing to 1."""
+        import tensorflow as tf
+
+        return tf.nn.softmax(self.logits(images, weight))
+
+
+ARCHITECTURES: dict[str, Architecture] = {}
+
+
+def architecture(*, optimizer: str, learning_rate: float, shift: int = 0) -> Callable[[Logits], Logits]:
+    """Register a function under its own name, with the defaults of its training."""
+
+    def register(logits: Logits) -> Logits:
+        name = logits.__name__
+        ARCHITECTURES[name] = Architecture(name, logits, optimizer, learning_rate, shift)
+        return logits
+
+    return register
+
+
+def find_architecture(name: str) -> Architecture:
+    """The architecture of that name.
+
+    Raises:
+        InvalidParameter: there is none; the text lists those there are.
+    """
+    if name not in ARCHITECTURES:
+        raise InvalidParameter(f"model = {name!r}: unknown; allowed are {', '.join(sorted(ARCHITECTURES))}")
+    return ARCHITECTURES[name]
+
+
+@architecture(optimizer="sgd", learning_rate=0.5)
+def softmax(images: tf.Tensor, weight: Weights) -> tf.Tensor:
+    """The tutorial's softmax regression, from zeros: 7,850 weights.
+
+    The tutorial's learning rate is 0.01 on the sum over a batch of 50, which is 0.5 on its mean.
+    """
+    import tensorflow as tf
+
+    return tf.matmul(images, weight("weights", [784, CLASSES])) + weight("biases", [CLASSES])
+
+
+@architecture(optimizer="adam", learning_rate=0.004, shift=1)
+def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
+    """Two strided convolutions and one hidden layer: 164,682 weights."""
+    import tensorflow as tf
+
+    def convolution(inputs: tf.Tensor, name: str, size: int, channels: int) -> tf.Tensor:
+        depth = inputs.shape[-1]
+        kernel = weight(f"{name}/kernel", [size, size, depth, channels], fan_in=size * size * depth)
+        return tf.nn.relu(tf.nn.conv2d(inputs, kernel, 2, "SAME") + weight(f"{name}/bias", [channels]))
+
+    def dense(inputs: tf.Tensor, name: str, width: int) -> tf.Tensor:
+        depth = inputs.shape[-1]
+        return tf.matmul(inputs, weight(f"{name}/kernel", [depth, width], fan_in=depth)) + weight(
+            f"{name}/bias", [width]
+        )
+
+    hidden = tf.reshape(images, [-1, 28, 28, 1])
+    hidden = convolution(hidden, "convolution_1", 5, 16)  # (n, 14, 14, 16)
+    hidden = convolution(hidden, "convolution_2", 3, 32)  # (n, 7, 7, 32)
+    hidden = tf.nn.relu(dense(tf.reshape(hidden, [-1, 7 * 7 * 32]), "hidden", 96))
+    return dense(hidden, "logits", CLASSES)

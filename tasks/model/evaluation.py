@@ -1,0 +1,43 @@
+"""How good scores are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A model measured on one split.
+
+    `accuracy` is a fraction of `examples`, `mean_loss` the mean cross-entropy in nats rounded to 6 digits, and
+    `confusion_matrix[i][j]` counts the images of class i that were taken for class j.
+    """
+
+    examples: int
+    accuracy: float
+    mean_loss: float
+    confusion_matrix: tuple[tuple[int, ...], ...]
+
+
+def evaluate(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> Evaluation:
+    """Measure scores float32 [n, 10] (each row a distribution) against labels uint8 [n].
+
+    Raises:
+        ValueError: a score is NaN or infinite.
+    """
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is NaN or infinite")
+    predicted = scores.argmax(axis=1)
+    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    np.add.at(confusion, (labels, predicted), 1)
+    right = scores[np.arange(len(labels)), labels].astype(np.float64)
+    losses = -np.log(np.maximum(right, np.finfo(np.float32).tiny))
+    return Evaluation(
+        examples=len(labels),
+        accuracy=int(np.trace(confusion)) / len(labels),
+        mean_loss=round(float(losses.mean()), 6),
+        confusion_matrix=tuple(tuple(int(count) for count in row) for row in confusion),
+    )

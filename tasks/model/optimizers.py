@@ -1,0 +1,69 @@
+"""The optimizers, each one TensorFlow kernel a weight and iteration.
+
+`tf.raw_ops` are the kernels that Keras' optimizers run as well; called directly they add one node a weight to
+the graph of the training loop, and leave their state in plain variables that a checkpoint can carry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+Update = Callable[["tf.Variable", Mapping[str, "tf.Variable"], "tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Operation"]
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """What is kept beside each weight (`slots`, zero at first), and how one gradient changes both.
+
+    `update` gets the weight, its slots, the gradient, the learning rate (float32 scalar) and the iteration
+    counted from 1 (float32 scalar).
+    """
+
+    slots: tuple[str, ...]
+    update: Update
+
+
+def _sgd(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    import tensorflow as tf
+
+    return tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=rate, delta=gradient)
+
+
+def _momentum(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+    import tensorflow as tf
+
+    return tf.raw_ops.ResourceApplyMomentum(
+        var=weight.handle, accum=slots["momentum"].handle, lr=rate, grad=gradient, momentum=0.9
+    )
+
+
+def _adam(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    import tensorflow as tf
+
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-7  # Keras' defaults
+    return tf.raw_ops.ResourceApplyAdam(
+        var=weight.handle,
+        m=slots["adam_m"].handle,
+        v=slots["adam_v"].handle,
+        beta1_power=tf.pow(beta1, iteration),
+        beta2_power=tf.pow(beta2, iteration),
+        lr=rate,
+        beta1=beta1,
+        beta2=beta2,
+        epsilon=epsilon,
+        grad=gradient,
+    )
+
+
+SCHEDULES = ("constant", "linear", "cosine")  # of the learning rate: see `tasks.model.schedules`
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "sgd": Optimizer(slots=(), update=_sgd),
+    "momentum": Optimizer(slots=("momentum",), update=_momentum),
+    "adam": Optimizer(slots=("adam_m", "adam_v"), update=_adam),
+}

@@ -1,0 +1,56 @@
+"""What happens at which iteration: the order of the data and the learning rate.
+
+Both are pure functions of the recipe and of the iteration, so a training that continues at iteration k sees
+exactly what one that came there without a stop sees. The random numbers are NumPy's `RandomState`, whose
+stream NumPy has promised never to change.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+ORDER_STREAM, SHIFT_STREAM = 1, 2  # so that the two draw from unrelated streams of one seed
+SHIFT_BLOCK = 1000  # iterations whose shifts are drawn at once
+WARM_UP = 0.1  # of all iterations, for the schedules that end at zero
+
+
+def draw_order(seed: int, start: int, stop: int, *, batch_size: int, examples: int) -> NDArray[np.int32]:
+    """The images of iterations `start` to `stop`: int32 [stop - start, batch_size], values below `examples`.
+
+    Every epoch is a new permutation of all images; what does not fill a batch at its end is left out.
+    """
+    per_epoch = examples // batch_size
+    batches = []
+    for epoch in range(start // per_epoch, (stop - 1) // per_epoch + 1):
+        permutation = _stream(seed, ORDER_STREAM, epoch).permutation(examples)
+        first, last = max(start - epoch * per_epoch, 0), min(stop - epoch * per_epoch, per_epoch)
+        batches.append(permutation[first * batch_size : last * batch_size].reshape(-1, batch_size))
+    return np.concatenate(batches).astype(np.int32)
+
+
+def draw_shifts(seed: int, start: int, stop: int, *, shift: int) -> NDArray[np.int32]:
+    """Row and column offset of each batch of iterations `start` to `stop`: int32 [n, 2], from 0 to 2 * shift."""
+    drawn = [
+        _stream(seed, SHIFT_STREAM, block).randint(0, 2 * shift + 1, size=(SHIFT_BLOCK, 2))
+        for block in range(start // SHIFT_BLOCK, (stop - 1) // SHIFT_BLOCK + 1)
+    ]
+    offset = start % SHIFT_BLOCK
+    return np.concatenate(drawn)[offset : offset + stop - start].astype(np.int32)
+
+
+def learning_rates(schedule: str, rate: float, start: int, stop: int, *, total: int) -> NDArray[np.float32]:
+    """The learning rate of iterations `start` to `stop`: float32 [stop - start].
+
+    `constant` ignores `total`. `linear` and `cosine` rise to `rate` over the first tenth of the `total`
+    iterations, and fall to zero over the rest, in a straight line or along half a cosine.
+    """
+    if schedule == "constant":
+        return np.full(stop - start, rate, np.float32)
+    done = np.arange(start, stop, dtype=np.float64) / total
+    rise = (done + 1.0 / total) / WARM_UP
+    left = (1.0 - done) / (1.0 - WARM_UP)  # above 1 while the rate still rises
+    fall = left if schedule == "linear" else 0.5 - 0.5 * np.cos(np.pi * np.minimum(left, 1.0))
+    return (rate * np.minimum(np.minimum(rise, fall), 1.0)).astype(np.float32)
+
+
+def _stream(seed: int, purpose: int, number: int) -> np.random.RandomState:
+    return np.random.RandomState([seed, purpose, number])  # noqa: NPY002 - Generator's streams may change

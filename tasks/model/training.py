@@ -1,0 +1,219 @@
+"""Training: one graph, one loop inside it, entered from Python about once a second.
+
+The loop runs in TensorFlow (`tf.while_loop` in a `Session`). Python hands in the images as they lie in the
+memory map, the indices that each batch takes from them and the learning rate of each iteration, and the loop
+gathers, converts, computes the mean cross-entropy and applies its gradient. Nothing in the graph depends on
+seed, schedule or number of iterations, so one graph serves every recipe of an architecture and optimizer.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tasks.exceptions import TrainingFailed
+from tasks.model import schedules
+from tasks.model.architectures import Architecture, find_architecture
+from tasks.model.optimizers import OPTIMIZERS
+
+tf1 = tf.compat.v1
+
+IMAGE_SIDE = 28
+FIRST_CALL = 100  # iterations; doubled until a call takes half a second
+LONGEST_CALL_SECONDS = 0.5
+
+State = Mapping[str, NDArray[np.float32]]
+Report = Callable[[int, float], None]
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """All that shapes the weights but the data and the number of iterations done.
+
+    `total_iterations` matters to schedules that end: see `schedules.learning_rates`.
+    """
+
+    model: str
+    optimizer: str
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    seed: int
+    total_iterations: int
+
+
+def train(
+    plan: TrainingPlan,
+    images: NDArray[np.uint8],
+    labels: NDArray[np.uint8],
+    *,
+    start: int,
+    stop: int,
+    state: State | None,
+    report: Report,
+) -> State:
+    """Run iterations `start` to `stop` and return the state after them.
+
+    Args:
+        plan: what to train, and how.
+        images: uint8 [n, 784] with values 0 to 255.
+        labels: uint8 [n] with values 0 to 9.
+        start: iterations done so far.
+        stop: iterations done when this returns.
+        state: what an earlier call returned for `start` iterations; None at 0.
+        report: called now and then with the iterations done and the last loss.
+
+    Returns:
+        Every weight by its name, and the optimizer's slots as `<weight>/<slot>`, float32. The same arguments
+        give the same bits, and so do two calls that meet halfway.
+
+    Raises:
+        TrainingFailed: the loss is NaN or infinite (the text says at which iteration), or the data has fewer
+            images than a batch.
+    """
+    if plan.batch_size > len(images):
+        raise TrainingFailed(f"batch_size = {plan.batch_size}: the training split has only {len(images)} images")
+    loop = training_loop(plan.model, plan.optimizer)
+    with tf1.Session(graph=loop.graph) as session:
+        loop.restore(session, loop.initial_state(plan.seed) if state is None else state)
+        call = session.make_callable([loop.done, loop.loss], feed_list=loop.feeds)
+        done, iterations = start, FIRST_CALL
+        while done < stop:
+            until = min(done + iterations, stop)
+            began = time.monotonic()
+            ran, loss = call(
+                images,
+                labels,
+                schedules.draw_order(plan.seed, done, until, batch_size=plan.batch_size, examples=len(images)),
+                schedules.draw_shifts(plan.seed, done, until, shift=loop.shift),
+                schedules.learning_rates(
+                    plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations
+                ),
+                done,
+            )
+            if not np.isfinite(loss):
+                raise TrainingFailed(
+                    f"the loss is {loss} at iteration {done + ran}; a lower learning_rate than "
+                    f"{plan.learning_rate:g} may help"
+                )
+            done = until
+            report(done, float(loss))
+            if time.monotonic() - began < LONGEST_CALL_SECONDS:
+                iterations *= 2
+        return loop.fetch(session)
+
+
+class TrainingLoop:
+    """The graph of one architecture with one optimizer; see the module's docstring."""
+
+    def __init__(self, architecture: Architecture, optimizer_name: str) -> None:
+        self.shift = architecture.shift
+        self.weights: dict[str, tf.Variable] = {}
+        self.fan_in: dict[str, int] = {}
+        self.variables: dict[str, tf.Variable] = {}
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self._build(architecture, optimizer_name)
+
+    def initial_state(self, seed: int) -> State:
+        """The state at iteration 0; each weight draws from a stream of its own, named by the weight."""
+        state = {}
+        for name, variable in self.variables.items():
+            shape = tuple(variable.shape.as_list())
+            fan_in = self.fan_in.get(name, 0)
+            if fan_in:
+                stream = np.random.RandomState([seed, zlib.crc32(name.encode())])  # noqa: NPY002 - frozen stream
+                state[name] = (stream.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
+            else:
+                state[name] = np.zeros(shape, np.float32)
+        return state
+
+    def restore(self, session: tf1.Session, state: State) -> None:
+        """Set every variable to its value in `state`."""
+        session.run(self._assign, {self._values[name]: state[name] for name in self.variables})
+
+    def fetch(self, session: tf1.Session) -> State:
+        """The value of every variable."""
+        return dict(zip(self.variables, session.run(list(self.variables.values())), strict=True))
+
+    def _build(self, architecture: Architecture, optimizer_name: str) -> None:
+        images = tf1.placeholder(tf.uint8, [None, IMAGE_SIDE * IMAGE_SIDE], "images")
+        labels = tf1.placeholder(tf.uint8, [None], "labels")
+        order = tf1.placeholder(tf.int32, [None, None], "order")
+        shifts = tf1.placeholder(tf.int32, [None, 2], "shifts")
+        rates = tf1.placeholder(tf.float32, [None], "learning_rates")
+        start = tf1.placeholder(tf.int32, [], "start")
+        self.feeds = [images, labels, order, shifts, rates, start]
+        # Once outside the loop, so that the weights exist before it
+        architecture.logits(tf.zeros([1, IMAGE_SIDE * IMAGE_SIDE]), self._weight)
+        optimizer = OPTIMIZERS[optimizer_name]
+        slots = {
+            name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
+            for name, weight in self.weights.items()
+        }
+
+        def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            batch = tf.cast(tf.gather(images, order[index]), tf.float32) * (1.0 / 255.0)  # (batch, 784)
+            if self.shift:
+                batch = _moved(batch, shifts[index], self.shift)
+            loss = tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    labels=tf.cast(tf.gather(labels, order[index]), tf.int32),
+                    logits=architecture.logits(batch, self._weight),
+                )
+            )
+            gradients = tf.gradients(loss, list(self.weights.values()))
+            iteration = tf.cast(start + index + 1, tf.float32)
+            updates = [
+                optimizer.update(weight, slots[name], gradient, rates[index], iteration)
+                for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True)
+            ]
+            with tf.control_dependencies(updates):
+                return index + 1, tf.identity(loss)
+
+        def goes_on(index: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
+            return tf.logical_and(index < tf.shape(order)[0], tf.math.is_finite(loss))
+
+        self.done, self.loss = tf1.while_loop(
+            goes_on, step, [tf.constant(0), tf.constant(0.0)], parallel_iterations=1
+        )
+        self._values = {
+            name: tf1.placeholder(tf.float32, variable.shape) for name, variable in self.variables.items()
+        }
+        self._assign = [
+            tf1.assign(variable, self._values[name]).op for name, variable in self.variables.items()
+        ]
+
+    def _weight(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:
+        if name not in self.weights:
+            self.weights[name] = self._variable(name, shape)
+            self.fan_in[name] = fan_in
+        return self.weights[name]
+
+    def _variable(self, name: str, shape: Sequence[int]) -> tf.Variable:
+        self.variables[name] = tf1.get_variable(
+            name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
+        )
+        return self.variables[name]
+
+
+@lru_cache(maxsize=4)
+def training_loop(model: str, optimizer: str) -> TrainingLoop:
+    """The graph for that architecture and optimizer, built once a process."""
+    return TrainingLoop(find_architecture(model), optimizer)
+
+
+def _moved(batch: tf.Tensor, offset: tf.Tensor, shift: int) -> tf.Tensor:
+    """Cut [n, 784] images out of a black frame, `offset` (0 to 2 * shift) pixels from its upper left corner."""
+    frame = tf.pad(
+        tf.reshape(batch, [-1, IMAGE_SIDE, IMAGE_SIDE]), [[0, 0], [shift, shift], [shift, shift]]
+    )
+    cut = tf.slice(frame, tf.concat([[0], offset], 0), [-1, IMAGE_SIDE, IMAGE_SIDE])
+    return tf.reshape(cut, [-1, IMAGE_SIDE * IMAGE_SIDE])

@@ -1,0 +1,308 @@
+"""The chain from the archives to the version tree, in the order in which it runs.
+
+DownloadDataset fetches and verifies the four archives; PrepareDataset decodes them into arrays that processes
+share. TrainModel trains one segment and continues from the one before it, so that versions that differ only in
+`training_iteration` share their training. ExportVersion writes the SavedModel aside, loads it again, measures
+what it loaded, applies the gate and publishes the version; ExportAllVersions asks for a set of them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import luigi
+
+from tasks import provenance, recipes, storage
+from tasks.data.dataset import find_dataset
+from tasks.exceptions import DownloadFailed, InvalidParameter
+from tasks.model.architectures import find_architecture
+from tasks.parameters import (
+    FolderParameter,
+    ListOfStringsParameter,
+    RecipeParameter,
+    VersionParameter,
+    VersionsParameter,
+)
+from tasks.parameters import ALLOWED as VERSIONS_ALLOWED
+from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
+from tasks.serving.version_tree import WantedVersion
+
+logger = logging.getLogger(__name__)
+
+
+class RecipeTask(ReportedTask):
+    """A task that is made with a completed recipe: what was not given is filled in before Luigi makes the task id."""
+
+    dataset = RecipeParameter("mnist, or digits for a machine without a network")
+    work_dir = FolderParameter(default="work", description="folder for archives, arrays and trainings")
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """Complete and check the values; raises InvalidParameter."""
+        values = dict(super().get_param_values(params, args, kwargs))
+        completed = asdict(recipes.complete_recipe(values, values.get("version")))
+        for key in recipes.TRAINING_KEYS:
+            completed[key] = recipes.training_setting(key, values.get(key))
+        return [(name, completed.get(name, values[name])) for name, _ in params]
+
+
+class TrainingTask(RecipeTask):
+    """The parameters of all that trains or exports: see `tasks.recipes` for where their values come from."""
+
+    model = RecipeParameter("softmax, cnn, or one of your own")
+    training_iteration = RecipeParameter("training iterations, one batch each")
+    batch_size = RecipeParameter("images in a batch")
+    optimizer = RecipeParameter("sgd, momentum or adam; each model has its own default")
+    learning_rate = RecipeParameter("on the mean loss of a batch; each model has its own default")
+    schedule = RecipeParameter("of the learning rate: constant, linear or cosine")
+    seed = RecipeParameter("of the first weights and of the order of the data")
+    threads = RecipeParameter("TensorFlow's threads in each process, part of what shapes the weights")
+
+
+class DownloadDataset(RecipeTask):
+    """The four archives of a dataset, fetched from the first mirror that gives the right bytes."""
+
+    archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
+    mirrors = ListOfStringsParameter(
+        default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
+    )
+
+    @property
+    def directory(self) -> Path:
+        """Where the archives lie."""
+        return Path(self.archive_dir or Path(self.work_dir, "archives", self.dataset))
+
+    def output(self) -> list[luigi.LocalTarget]:
+        return [luigi.LocalTarget(self.directory / archive.name) for archive in find_dataset(self.dataset).archives]
+
+    def complete(self) -> bool:
+        return all(archive.lies_in(self.directory) for archive in find_dataset(self.dataset).archives)
+
+    def run(self) -> None:
+        from tasks.data import archives, digits
+
+        dataset = find_dataset(self.dataset)
+        storage.make_directory(self.directory)
+        storage.sweep(self.directory)
+        report = reporter(self)
+        with provenance.recorded(self, self.work_dir):
+            if dataset.is_embedded:
+                for name, content in digits.make_archives(dataset).items():
+                    storage.publish_file(self.directory / name, content)
+                return
+            for number, archive in enumerate(dataset.archives):
+                try:
+                    archives.fetch_archive(
+                        archive,
+                        self.mirrors or dataset.mirrors,
+                        self.directory,
+                        lambda part, text, number=number: report((number + part) / len(dataset.archives), text),
+                    )
+                except DownloadFailed as error:
+                    raise DownloadFailed(f"{error}. {archives.ways_out(dataset, self.directory)}") from error
+
+
+class PrepareDataset(RecipeTask):
+    """The archives decoded and split into arrays that any number of trainings map into memory."""
+
+    def requires(self) -> luigi.Task:
+        return self.clone(DownloadDataset)
+
+    @property
+    def directory(self) -> Path:
+        """Where the arrays lie."""
+        identity = provenance.dataset_identity(find_dataset(self.dataset))
+        return Path(self.work_dir, "datasets", f"{self.dataset}-{provenance.digest(identity)}")
+
+    def output(self) -> luigi.LocalTarget:
+        return luigi.LocalTarget(self.directory)
+
+    def complete(self) -> bool:
+        return storage.is_intact(self.directory, contents=False)
+
+    def run(self) -> None:
+        from tasks.data import arrays
+
+        reporter(self)(0.0, "decoding the archives")
+        with provenance.recorded(self, self.work_dir), storage.publish_sealed(self.directory) as aside:
+            arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+
+
+class TrainModel(TrainingTask):
+    """One segment of a training: the state after `training_iteration` iterations.
+
+    It continues from the segment before it, so a training that was killed, one that is extended and two versions
+    that share a recipe all find what is already there; the bits are the same as without a stop.
+    """
+
+    total_iterations = RecipeParameter("iterations after which the schedule ends; 0 where it never does")
+    segment = RecipeParameter("iterations between two checkpoints; changes no bit", significant=False)
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """A schedule that ends needs to know when; the others must not, or they could not be shared."""
+        values = dict(super().get_param_values(params, args, kwargs))
+        values["total_iterations"] = recipes.total_iterations(
+            values["schedule"], values["training_iteration"], values["total_iterations"]
+        )
+        return [(name, values[name]) for name, _ in params]
+
+    def requires(self) -> dict[str, luigi.Task]:
+        dataset = {"dataset": self.clone(PrepareDataset)}
+        previous = (self.training_iteration - 1) // self.segment * self.segment
+        return {**dataset, "previous": self.clone(training_iteration=previous)} if previous else dataset
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What `tasks.model.training.TrainingPlan` needs, and what addresses the training."""
+        keys = ("model", "optimizer", "batch_size", "learning_rate", "schedule", "seed", "total_iterations")
+        return {key: getattr(self, key) for key in keys}
+
+    @property
+    def directory(self) -> Path:
+        """Where the segment lies."""
+        lineage = provenance.lineage(self.plan, find_dataset(self.dataset), self.threads)
+        return Path(self.work_dir, "training", lineage, str(self.training_iteration))
+
+    def output(self) -> luigi.LocalTarget:
+        return luigi.LocalTarget(self.directory)
+
+    def complete(self) -> bool:
+        return storage.is_intact(self.directory)
+
+    def run(self) -> None:
+        prepare_tensorflow(self.threads)
+        from tasks.data import arrays
+        from tasks.model import checkpoints, training
+
+        if self.directory.exists():
+            logger.warning("%s is damaged; this segment is trained again", self.directory)
+        needed, stop = self.requires(), self.training_iteration
+        images = arrays.map_arrays(needed["dataset"].directory).training
+        start, state = 0, None
+        if "previous" in needed:
+            start, state = needed["previous"].training_iteration, checkpoints.load_state(needed["previous"].directory)
+            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, stop)
+        report = reporter(self)
+
+        def show(done: int, loss: float) -> None:
+            report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
+
+        with provenance.recorded(self, self.work_dir) as record:
+            state = training.train(
+                training.TrainingPlan(**self.plan),
+                images.images,
+                images.labels,
+                start=start,
+                stop=stop,
+                state=state,
+                report=show,
+            )
+            with storage.publish_sealed(self.directory) as aside:
+                checkpoints.save_state(aside, state)
+            record["iterations"] = stop - start
+
+
+class ExportVersion(TrainingTask):
+    """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
+
+    version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
+    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
+    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The completed recipe."""
+        return recipes.Recipe(**{key: getattr(self, key) for key in recipes.KEYS})
+
+    def output(self) -> WantedVersion:
+        """The version itself; it exists if it is there and is the one asked for."""
+        return WantedVersion(
+            base_path=Path(self.base_path),
+            version=self.version,
+            recipe=self.recipe.shaping(),
+            threads=self.threads,
+            min_accuracy=self.min_accuracy,
+        )
+
+    def requires(self) -> dict[str, luigi.Task]:
+        if self.output().obstacle():
+            return {}  # nothing is trained for a version that cannot be published; run() says why
+        return {"dataset": self.needed_dataset, "training": self.needed_training}
+
+    @property
+    def needed_dataset(self) -> PrepareDataset:
+        """What the version is measured on."""
+        return self.clone(PrepareDataset)
+
+    @property
+    def needed_training(self) -> TrainModel:
+        """The last segment of its training."""
+        return self.clone(TrainModel)
+
+    def run(self) -> None:
+        wanted = self.output()
+        wanted.refuse_obstacles()
+        prepare_tensorflow(self.threads)
+        from tasks.data import arrays
+        from tasks.model import checkpoints
+        from tasks.serving import export
+
+        splits = arrays.map_arrays(self.needed_dataset.directory)
+        with provenance.recorded(self, self.work_dir) as record:
+            try:
+                with storage.publish_directory(wanted.path) as aside:
+                    reporter(self)(0.1, "writing and measuring the SavedModel")
+                    manifest = export.export_version(
+                        aside,
+                        wanted,
+                        scores=find_architecture(self.model).scores,
+                        weights=checkpoints.load_state(self.needed_training.directory),
+                        measured_on={"validation": splits.validation, "test": splits.test},
+                        dataset_checksums=find_dataset(self.dataset).checksums,
+                        made_with=provenance.made_with(),
+                    )
+            except FileExistsError:
+                wanted.refuse_obstacles()
+                logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
+                return
+            record["metrics"] = {split: entry["accuracy"] for split, entry in manifest.metrics.items()}
+        logger.info(
+            "Published version %d (%s, %d iterations): validation accuracy %.4f, test accuracy %.4f",
+            self.version,
+            self.model,
+            self.training_iteration,
+            manifest.metrics["validation"]["accuracy"],
+            manifest.metrics["test"]["accuracy"],
+        )
+
+
+class ExportAllVersions(TrainingTask, luigi.WrapperTask):
+    """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
+
+    versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
+    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
+    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+
+    @classmethod
+    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
+        """Leave keys that were not given to each version's own recipe, but check all of them before anything runs."""
+        values = super(RecipeTask, cls).get_param_values(params, args, kwargs)
+        given = dict(values)
+        if not given["versions"]:
+            raise InvalidParameter(f"versions: none given; allowed are {VERSIONS_ALLOWED}")
+        for version in given["versions"]:
+            recipes.complete_recipe(given, version)
+        return values
+
+    def requires(self) -> list[luigi.Task]:
+        return [self.clone(ExportVersion, version=version) for version in self.versions]
+
+
+@ExportVersion.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)
+def _import_before_the_fork(*_: luigi.Task) -> None:
+    """Something will be trained or exported: import TensorFlow in the parent, so that no forked worker has to."""
+    import_tensorflow()

@@ -1,0 +1,243 @@
+"""Publish once: a folder appears under its name whole, or not at all.
+
+A model server polls the version tree while it is written, and Luigi takes the existence of an output for
+the proof that it is finished. So a folder is written aside (same file system, a name that no reader takes
+for a version), everything in it is flushed to disk, and one rename makes it visible. What a killed process
+leaves behind is swept by the next one: a writer holds a lock on its folder for as long as it lives, and the
+kernel lets go of that lock with the process.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.exceptions import StorageFailed
+
+ASIDE_PREFIX = ".aside-"
+CHECKSUMS = "checksums.json"
+
+
+@contextlib.contextmanager
+def publish_directory(target: Path) -> Iterator[Path]:
+    """Hand out an empty folder to fill; when the block ends, rename it to `target`.
+
+    If the block raises, what was written is removed.
+
+    Raises:
+        FileExistsError: `target` is there already, with something in it (somebody else was faster).
+        StorageFailed: the folder cannot be made, or the disk is full; the text names it.
+    """
+    with explain_os_errors(target):
+        make_directory(target.parent)
+        sweep(target.parent)
+        aside, lock = _open_aside(target)
+        try:
+            yield aside
+            flush_tree(aside)
+            try:
+                os.rename(aside, target)
+            except OSError as error:
+                if target.exists():
+                    raise FileExistsError(f"{target} is there already") from error
+                raise
+            flush(target.parent)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
+
+
+@contextlib.contextmanager
+def publish_sealed(target: Path) -> Iterator[Path]:
+    """As `publish_directory`, for folders that can be made again: with checksums, and free to replace a damaged one.
+
+    If an intact one is there when the block ends, it stays, and what was written is dropped.
+    """
+    try:
+        with publish_directory(target) as aside:
+            yield aside
+            seal(aside)
+            if target.exists() and not is_intact(target):
+                _take_away(target)
+    except FileExistsError:
+        if not is_intact(target):
+            raise
+
+
+def publish_file(target: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; one that bears the name is replaced."""
+    with explain_os_errors(target):
+        make_directory(target.parent)
+        aside = _aside_name(target)
+        try:
+            with aside.open("xb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX)
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+                os.replace(aside, target)
+            flush(target.parent)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def append_line(target: Path, line: str) -> None:
+    """Add one line to a log that several processes write (one `write` in append mode is not torn apart)."""
+    with explain_os_errors(target):
+        make_directory(target.parent)
+        with target.open("ab", buffering=0) as stream:
+            stream.write(line.encode() + b"\n")
+
+
+def make_directory(path: Path) -> None:
+    """Make a folder and its parents.
+
+    Raises:
+        StorageFailed: a file has the name, or the place is not writable.
+    """
+    with explain_os_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+def obstacle(path: Path) -> str | None:
+    """Why no folder can be written at `path`, or None; looks only, makes nothing."""
+    nearest = path
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        return f"{path}: {nearest} is a file where a folder is needed"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return f"{path}: {nearest} is not writable for this user"
+    return None
+
+
+def sweep(directory: Path) -> list[Path]:
+    """Remove what dead writers left in `directory`; what a live process is writing stays. Returns what went."""
+    swept = []
+    for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
+        lock = _try_lock(leftover)
+        if lock is None:
+            continue
+        _remove(leftover)
+        os.close(lock)
+        swept.append(leftover)
+    return swept
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def list_files(directory: Path) -> dict[str, dict[str, int | str]]:
+    """Every file below `directory`: its path with '/' -> {'bytes': size, 'sha256': digest}, sorted by path."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {
+        path.relative_to(directory).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
+    }
+
+
+def seal(directory: Path) -> None:
+    """Add `checksums.json`, which lets `is_intact` tell whether anything changed since."""
+    (directory / CHECKSUMS).write_text(json.dumps(list_files(directory), indent=1) + "\n", encoding="utf-8")
+
+
+def is_intact(directory: Path, *, contents: bool = True) -> bool:
+    """Whether a sealed folder still holds what was sealed; without `contents`, sizes alone are compared."""
+    try:
+        recorded = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
+        return all(
+            (directory / name).stat().st_size == entry["bytes"]
+            and (not contents or sha256(directory / name) == entry["sha256"])
+            for name, entry in recorded.items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def flush_tree(directory: Path) -> None:
+    """Flush every file and folder below `directory` to the disk, and `directory` itself."""
+    for root, _, files in os.walk(directory, topdown=False):
+        for name in files:
+            flush(Path(root, name))
+        flush(Path(root))
+
+
+def flush(path: Path) -> None:
+    """Flush one file or folder to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def explain_os_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses into one line that names the place."""
+    try:
+        yield
+    except FileExistsError as error:
+        if path.exists() and not path.is_dir() and error.errno is not None:
+            raise StorageFailed(f"{path}: a file is in the way of a folder") from error
+        raise
+    except NotADirectoryError as error:
+        raise StorageFailed(obstacle(path) or f"{path}: {error.strerror}") from error
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise StorageFailed(f"{path}: {error.strerror}; make room or choose another place") from error
+
+
+def _aside_name(target: Path) -> Path:
+    return target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
+
+
+def _open_aside(target: Path) -> tuple[Path, int]:
+    """Make a locked folder beside `target`; a sweeper may catch it between the two steps, so try again."""
+    while True:
+        aside = _aside_name(target)
+        aside.mkdir()
+        lock = _try_lock(aside)
+        if lock is not None and aside.exists():
+            return aside, lock
+        if lock is not None:
+            os.close(lock)
+
+
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock of a file or folder, or None where another process does or it is gone."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def _take_away(target: Path) -> None:
+    """Rename `target` aside, then remove it, so that nobody sees half of it."""
+    grave, lock = _open_aside(target)
+    os.rename(target, grave / target.name)
+    _remove(grave)
+    os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
