@@ -1,8 +1,11 @@
-"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's directory is a task's target.
+r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's directory is a task's target.
 
-    DownloadDataset -> PrepareDataset -> TrainModel (1000) -> TrainModel (2000) -> ... -> ExportVersion (1) \\
-                                         one chain a recipe, shared where recipes agree                      >-> ExportAllVersions
-                                                                                       -> ExportVersion (2) /
+    DownloadDataset -> PrepareDataset -> TrainModel (1000) -> TrainModel (2000) -> ...
+                                             |                    |     one chain a recipe,
+                                             v                    v     shared where recipes agree
+                                       ExportVersion (1)   ExportVersion (2)
+                                                   \         /
+                                                ExportAllVersions
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else.
 """

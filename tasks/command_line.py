@@ -25,6 +25,7 @@ TUTORIAL = {
     "min_accuracy": 0.0,
     "threads": 1,
 }
+TUTORIAL_WORK_DIR = "/tmp"  # noqa: S108 - the tutorial's default; every file in it is verified before use
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,13 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mnist_saved_model",
-        description="Train the tutorial's softmax regression on MNIST and export it as one version for TensorFlow Serving.",
+        description="Train the tutorial's softmax regression and export it as one version for TensorFlow Serving.",
         usage="mnist_saved_model [--training_iteration=x] [--model_version=y] [--work_dir=/tmp] export_dir",
         allow_abbrev=False,
     )
     parser.add_argument("--training_iteration", type=_positive, default=1000, help="iterations, above 0 (1000)")
     parser.add_argument("--model_version", type=_positive, default=1, help="version number, above 0 (1)")
-    parser.add_argument("--work_dir", default="/tmp", help="where the four MNIST archives lie or are put (/tmp)")
+    parser.add_argument("--work_dir", default=TUTORIAL_WORK_DIR, help="where the four archives lie or are put (/tmp)")
     parser.add_argument("export_dir", type=_folder, help="the folder that TensorFlow Serving watches")
     return parser
 

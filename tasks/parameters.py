@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 import luigi
@@ -131,7 +132,9 @@ def parse_versions(text: str) -> tuple[int, ...]:
         if high < low:
             raise InvalidParameter(f"versions {text!r}: the range {part.strip()} runs backwards; allowed are {ALLOWED}")
         if high - low >= MOST_VERSIONS or len(versions) + high - low >= MOST_VERSIONS:
-            raise InvalidParameter(f"versions {text!r}: more than {MOST_VERSIONS:,} versions; that is the most in one run")
+            raise InvalidParameter(
+                f"versions {text!r}: more than {MOST_VERSIONS:,} versions; that is the most in one run"
+            )
         versions.update(range(low, high + 1))
     return tuple(sorted(versions))
 
@@ -151,4 +154,4 @@ def format_versions(versions: tuple[int, ...]) -> str:
 
 def absolute(folder: str) -> str:
     """The folder as an absolute path without `~`, `..` or a slash at its end; nothing stays nothing."""
-    return os.path.abspath(os.path.expanduser(folder)) if folder else ""
+    return os.path.abspath(Path(folder).expanduser()) if folder else ""  # noqa: PTH100 - resolve() would follow links

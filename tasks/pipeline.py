@@ -17,8 +17,9 @@ import luigi
 
 from tasks import provenance, recipes, storage
 from tasks.data.dataset import find_dataset
-from tasks.exceptions import DownloadFailed, InvalidParameter
+from tasks.exceptions import InvalidParameter
 from tasks.model.architectures import find_architecture
+from tasks.parameters import ALLOWED as VERSIONS_ALLOWED
 from tasks.parameters import (
     FolderParameter,
     ListOfStringsParameter,
@@ -26,7 +27,6 @@ from tasks.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.parameters import ALLOWED as VERSIONS_ALLOWED
 from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
 from tasks.serving.version_tree import WantedVersion
 
@@ -87,22 +87,12 @@ class DownloadDataset(RecipeTask):
         dataset = find_dataset(self.dataset)
         storage.make_directory(self.directory)
         storage.sweep(self.directory)
-        report = reporter(self)
         with provenance.recorded(self, self.work_dir):
             if dataset.is_embedded:
                 for name, content in digits.make_archives(dataset).items():
                     storage.publish_file(self.directory / name, content)
                 return
-            for number, archive in enumerate(dataset.archives):
-                try:
-                    archives.fetch_archive(
-                        archive,
-                        self.mirrors or dataset.mirrors,
-                        self.directory,
-                        lambda part, text, number=number: report((number + part) / len(dataset.archives), text),
-                    )
-                except DownloadFailed as error:
-                    raise DownloadFailed(f"{error}. {archives.ways_out(dataset, self.directory)}") from error
+            archives.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
 
 
 class PrepareDataset(RecipeTask):

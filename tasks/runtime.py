@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import luigi
 import luigi.interface
@@ -114,7 +113,7 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _no_garbage_collection(), _absent("sklearn"), _stderr_closed():
-        import tensorflow  # noqa: F401, PLC0415 - the point of this function
+        import tensorflow as tf  # noqa: F401 - the point of this function
 
 
 def prepare_tensorflow(threads: int) -> None:
@@ -124,7 +123,7 @@ def prepare_tensorflow(threads: int) -> None:
         InvalidParameter: this process runs with another number of threads already.
     """
     import_tensorflow()
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     tf.get_logger().setLevel("ERROR")
     threading = tf.config.threading

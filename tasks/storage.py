@@ -41,7 +41,7 @@ def publish_directory(target: Path) -> Iterator[Path]:
             yield aside
             flush_tree(aside)
             try:
-                os.rename(aside, target)
+                aside.rename(target)
             except OSError as error:
                 if target.exists():
                     raise FileExistsError(f"{target} is there already") from error
@@ -80,7 +80,7 @@ def publish_file(target: Path, content: bytes) -> None:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-                os.replace(aside, target)
+                aside.replace(target)
             flush(target.parent)
         finally:
             aside.unlink(missing_ok=True)
@@ -231,7 +231,7 @@ def _try_lock(path: Path) -> int | None:
 def _take_away(target: Path) -> None:
     """Rename `target` aside, then remove it, so that nobody sees half of it."""
     grave, lock = _open_aside(target)
-    os.rename(target, grave / target.name)
+    target.rename(grave / target.name)
     _remove(grave)
     os.close(lock)
 

@@ -20,45 +20,48 @@ pooch.get_logger().setLevel(logging.WARNING)  # what it says about each file is 
 
 TIMEOUT_SECONDS = 30.0
 RETRIES = 2  # pooch waits 1 s before the first and 2 s before the second
+SERVER_ERROR = 500
 RETRY_STATUS = {408, 425, 429}
 
 Report = Callable[[float, str], None]
 
 
-def fetch_archive(archive: Archive, mirrors: Sequence[str], directory: Path, report: Report) -> None:
-    """Make sure that `directory` holds the archive, from the first mirror that gives the right bytes.
+def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *, report: Report) -> None:
+    """Make sure that `directory` holds the four archives, each from the first mirror that gives the right bytes.
 
     Args:
-        archive: name and checksum.
+        dataset: names and checksums.
         mirrors: http(s) or `file://` addresses of folders, or plain folders; tried in turn.
-        directory: where the file goes. One that is there already and right is left alone.
+        directory: where the files go. One that is there already and right is left alone.
         report: called with the fraction that has arrived (0 to 1) and a line of text.
 
     Raises:
-        DownloadFailed: no mirror gave the right bytes; the text gives the reason of each.
+        DownloadFailed: no mirror gave the right bytes; the text gives the reason of each, and the ways out.
     """
-    if archive.lies_in(directory):
-        return
-    reasons = []
-    for mirror in mirrors:
-        try:
-            _fetch_from(archive, mirror, directory, report)
-        except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's of a checksum ValueErrors
-            reasons.append(f"{mirror}: {_reason(error)}")
-            logger.warning("No %s from %s", archive.name, reasons[-1])
+    for number, archive in enumerate(dataset.archives):
+        if archive.lies_in(directory):
+            continue
+        reasons = []
+        for mirror in mirrors:
+            try:
+                _fetch_from(archive, mirror, directory, partial(_report_part, report, number, len(dataset.archives)))
+            except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's of a checksum ValueErrors
+                reasons.append(f"{mirror}: {_reason(error)}")
+                logger.warning("No %s from %s", archive.name, reasons[-1])
+            else:
+                logger.info("Fetched %s from %s", archive.name, mirror)
+                break
         else:
-            logger.info("Fetched %s from %s", archive.name, mirror)
-            return
-    raise DownloadFailed(f"{archive.name}: " + ("; ".join(reasons) if reasons else "no mirror is configured"))
+            names = ", ".join(needed.name for needed in dataset.archives)
+            raise DownloadFailed(
+                f"{archive.name} could not be fetched. {'; '.join(reasons)}. Ways out: name another mirror "
+                f"(--DownloadDataset-mirrors URL, or a folder); put the files {names} into {directory} yourself; "
+                "or train on --dataset digits, which needs no network."
+            )
 
 
-def ways_out(dataset: Dataset, directory: Path) -> str:
-    """What a user can do when no mirror answers."""
-    names = ", ".join(archive.name for archive in dataset.archives)
-    return (
-        "Ways out: name another mirror (--DownloadDataset-mirrors URL, or a folder); "
-        f"put the files {names} into {directory} yourself; or train on --dataset digits, which needs no network."
-    )
+def _report_part(report: Report, number: int, parts: int, fraction: float, text: str) -> None:
+    report((number + fraction) / parts, text)
 
 
 def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
@@ -81,7 +84,7 @@ def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> Non
         pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=bar, chunk_size=1 << 16)(url, output_file, pooch_)
     except requests.HTTPError as error:
         status = error.response.status_code
-        if status < 500 and status not in RETRY_STATUS:
+        if status < SERVER_ERROR and status not in RETRY_STATUS:
             raise OSError(f"HTTP status {status} {error.response.reason}") from error
         raise
     finally:
@@ -98,7 +101,7 @@ def _copy(source: str, output_file: str, pooch_: Any) -> None:  # noqa: ARG001 -
     shutil.copyfile(path, output_file)
 
 
-class _ProgressBar(tqdm):  # type: ignore[type-arg]
+class _ProgressBar(tqdm):
     """A bar on a terminal (nowhere else), which also tells `report` how much has arrived."""
 
     def __init__(self, name: str, report: Report) -> None:
@@ -107,7 +110,7 @@ class _ProgressBar(tqdm):  # type: ignore[type-arg]
         self.report = report
         self.arrived = 0
 
-    def update(self, n: float | None = 1) -> bool | None:
+    def update(self, n: float | None = 1) -> Any:
         """Count `n` more bytes."""
         self.arrived += int(n or 0)
         if self.total:

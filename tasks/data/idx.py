@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.exceptions import InvalidArchive
 
+MAGIC_BYTES = 4
 UNSIGNED_BYTE = 0x08
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -43,9 +44,9 @@ def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
 
 def parse_idx(content: bytes, *, dimensions: int, source: str) -> NDArray[np.uint8]:
     """Decode IDX bytes; `source` is how errors call them. Returns and raises as `read_idx`."""
-    if len(content) < 4:
+    if len(content) < MAGIC_BYTES:
         raise InvalidArchive(f"{source}: {len(content)} bytes are too few for the magic number of an IDX file")
-    zeros, kind, found = struct.unpack(">HBB", content[:4])
+    zeros, kind, found = struct.unpack(">HBB", content[:MAGIC_BYTES])
     if zeros != 0 or kind != UNSIGNED_BYTE:
         hint = " (it looks like a web page)" if content.lstrip()[:1] == b"<" else ""
         raise InvalidArchive(f"{source}: starts with {content[:4].hex()}, not with an IDX magic number 000008..{hint}")
@@ -55,10 +56,10 @@ def parse_idx(content: bytes, *, dimensions: int, source: str) -> NDArray[np.uin
             f"{source}: expected {names.get(dimensions, dimensions)}, found {names.get(found, found)}; "
             "are two files swapped?"
         )
-    header = 4 + 4 * dimensions
+    header = MAGIC_BYTES + 4 * dimensions
     if len(content) < header:
         raise InvalidArchive(f"{source}: the header is cut short ({len(content)} of {header} bytes)")
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
+    shape = struct.unpack(f">{dimensions}I", content[MAGIC_BYTES:header])
     expected = header + math.prod(shape)
     if len(content) != expected:
         trouble = "truncated" if len(content) < expected else "bytes left over"

@@ -53,4 +53,4 @@ def learning_rates(schedule: str, rate: float, start: int, stop: int, *, total: 
 
 
 def _stream(seed: int, purpose: int, number: int) -> np.random.RandomState:
-    return np.random.RandomState([seed, purpose, number])  # noqa: NPY002 - Generator's streams may change
+    return np.random.RandomState([seed, purpose, number])

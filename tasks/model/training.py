@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -93,9 +94,7 @@ def train(
                 labels,
                 schedules.draw_order(plan.seed, done, until, batch_size=plan.batch_size, examples=len(images)),
                 schedules.draw_shifts(plan.seed, done, until, shift=loop.shift),
-                schedules.learning_rates(
-                    plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations
-                ),
+                schedules.learning_rates(plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations),
                 done,
             )
             if not np.isfinite(loss):
@@ -129,17 +128,17 @@ class TrainingLoop:
             shape = tuple(variable.shape.as_list())
             fan_in = self.fan_in.get(name, 0)
             if fan_in:
-                stream = np.random.RandomState([seed, zlib.crc32(name.encode())])  # noqa: NPY002 - frozen stream
+                stream = np.random.RandomState([seed, zlib.crc32(name.encode())])
                 state[name] = (stream.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
             else:
                 state[name] = np.zeros(shape, np.float32)
         return state
 
-    def restore(self, session: tf1.Session, state: State) -> None:
+    def restore(self, session: Any, state: State) -> None:
         """Set every variable to its value in `state`."""
         session.run(self._assign, {self._values[name]: state[name] for name in self.variables})
 
-    def fetch(self, session: tf1.Session) -> State:
+    def fetch(self, session: Any) -> State:
         """The value of every variable."""
         return dict(zip(self.variables, session.run(list(self.variables.values())), strict=True))
 
@@ -181,15 +180,9 @@ class TrainingLoop:
         def goes_on(index: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(index < tf.shape(order)[0], tf.math.is_finite(loss))
 
-        self.done, self.loss = tf1.while_loop(
-            goes_on, step, [tf.constant(0), tf.constant(0.0)], parallel_iterations=1
-        )
-        self._values = {
-            name: tf1.placeholder(tf.float32, variable.shape) for name, variable in self.variables.items()
-        }
-        self._assign = [
-            tf1.assign(variable, self._values[name]).op for name, variable in self.variables.items()
-        ]
+        self.done, self.loss = tf1.while_loop(goes_on, step, [tf.constant(0), tf.constant(0.0)], parallel_iterations=1)
+        self._values = {name: tf1.placeholder(tf.float32, variable.shape) for name, variable in self.variables.items()}
+        self._assign = [tf1.assign(variable, self._values[name]).op for name, variable in self.variables.items()]
 
     def _weight(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:
         if name not in self.weights:
@@ -212,8 +205,6 @@ def training_loop(model: str, optimizer: str) -> TrainingLoop:
 
 def _moved(batch: tf.Tensor, offset: tf.Tensor, shift: int) -> tf.Tensor:
     """Cut [n, 784] images out of a black frame, `offset` (0 to 2 * shift) pixels from its upper left corner."""
-    frame = tf.pad(
-        tf.reshape(batch, [-1, IMAGE_SIDE, IMAGE_SIDE]), [[0, 0], [shift, shift], [shift, shift]]
-    )
+    frame = tf.pad(tf.reshape(batch, [-1, IMAGE_SIDE, IMAGE_SIDE]), [[0, 0], [shift, shift], [shift, shift]])
     cut = tf.slice(frame, tf.concat([[0], offset], 0), [-1, IMAGE_SIDE, IMAGE_SIDE])
     return tf.reshape(cut, [-1, IMAGE_SIDE * IMAGE_SIDE])

@@ -96,7 +96,7 @@ def _classify_signature(examples: tf.Tensor, classes: tf.Tensor, scores: tf.Tens
     )
 
 
-def _write(directory: Path, session: tf1.Session, signatures: Mapping[str, Any]) -> None:
+def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None:
     builder = tf1.saved_model.builder.SavedModelBuilder(str(directory))
     try:
         builder.add_meta_graph_and_variables(
@@ -116,7 +116,7 @@ class LoadedModel:
     """A SavedModel in a graph and session of its own."""
 
     directory: Path
-    session: tf1.Session
+    session: Any
     signatures: Mapping[str, Any]
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -54,9 +54,7 @@ class WantedVersion:
         differences = manifest.differences(self.recipe, self.threads)
         if differences:
             listed = ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in differences.items())
-            return (
-                f"{self.path} is there with another recipe: {listed}; nothing was overwritten. {self._ways_out()}"
-            )
+            return f"{self.path} is there with another recipe: {listed}; nothing was overwritten. {self._ways_out()}"
         if manifest.validation_accuracy < self.min_accuracy:
             return (
                 f"{self.path} is there with a validation accuracy of {manifest.validation_accuracy:.4f}, below the "
