@@ -7,7 +7,9 @@ PipelineError
 ├── StorageFailed         a folder that cannot be used: a file in its place, no permission, no space
 ├── TrainingFailed        a loss that is no number, or a recipe that the data cannot serve
 ├── ExportFailed          a SavedModel that does not load again, or does not pass its gate
-└── VersionConflict       a version directory that is there and holds something else
+├── VersionConflict       a version directory that is there and holds something else
+├── InvalidServingConfig  a server's config file that cannot be read, or that names a version that is gone
+└── VerificationFailed    a version tree with faults in it
 """
 
 
@@ -41,3 +43,11 @@ class ExportFailed(PipelineError):
 
 class VersionConflict(PipelineError):
     """A version directory that is there and does not hold what is asked for."""
+
+
+class InvalidServingConfig(PipelineError):
+    """A server's config file that cannot be followed."""
+
+
+class VerificationFailed(PipelineError):
+    """A version tree that a server cannot serve as it is."""
