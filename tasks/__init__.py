@@ -7,14 +7,16 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
                                                    \         /
                                                 ExportAllVersions
 
-`luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else.
+`luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
+at what is there.
 """
 
+from tasks.inspection import VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
 from tasks.runtime import set_up
 
 __version__ = "0.1.0"
 
-__all__ = ["DownloadDataset", "ExportAllVersions", "ExportVersion", "PrepareDataset", "TrainModel"]
+__all__ = ["DownloadDataset", "ExportAllVersions", "ExportVersion", "PrepareDataset", "TrainModel", "VerifyVersions"]
 
 set_up()

@@ -274,7 +274,7 @@ class ExportVersion(ExportTask):
                         dataset_checksums=find_dataset(self.dataset).checksums,
                         made_with=provenance.made_with(),
                     )
-                    record |= gates.judge(
+                    comparison = gates.judge(
                         baseline,
                         manifest,
                         splits.validation,
@@ -286,6 +286,7 @@ class ExportVersion(ExportTask):
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
             record["metrics"] = {split: entry["accuracy"] for split, entry in manifest.metrics.items()}
+            record["comparison"] = comparison
         logger.info(
             "Published version %d (%s, %d iterations): validation accuracy %.4f, test accuracy %.4f",
             self.version,

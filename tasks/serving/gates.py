@@ -39,8 +39,8 @@ def find_baseline(base_path: Path, version: int, config_path: Path) -> Baseline 
     directory = base_path / str(stable)
     if not directory.is_dir():
         raise InvalidServingConfig(
-            f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, and {directory} is "
-            f"gone; bring it back, or point the label at a version that is there"
+            f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
+            f"and {directory} is gone; bring it back, or point the label at a version that is there"
         )
     return Baseline(stable, directory)
 
@@ -76,8 +76,8 @@ def judge(
     changes = breaking_changes(before, manifest.signatures)
     if changes and not allow_signature_change:
         raise ExportFailed(
-            f"version {manifest.model_version} is not published: clients of version {baseline.version} ({STABLE}) would "
-            f"be refused: {'; '.join(changes)}; --allow-signature-change publishes it all the same"
+            f"version {manifest.model_version} is not published: clients of version {baseline.version} "
+            f"({STABLE}) would be refused: {'; '.join(changes)}; --allow-signature-change publishes it all the same"
         )
     record: dict[str, Any] = {"baseline": baseline.version, "signature_changes": changes}
     if max_regression is None:

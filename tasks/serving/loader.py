@@ -13,16 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import error_codes_pb2
 
 from tasks.exceptions import ExportFailed
 from tasks.serving.saved_model import TAGS, needs_variables
 
 INDEX = Path("variables", "variables.index")
-CODES = tuple(
-    "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED "
-    "RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE DATA_LOSS "
-    "UNAUTHENTICATED".split()
-)
 
 
 def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
@@ -53,7 +49,7 @@ def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
         code = library.TF_GetCode(status)
         if code:
             message = library.TF_Message(status).decode(errors="replace")
-            return f"{CODES[code] if code < len(CODES) else code}: {message.splitlines()[0] if message else ''}"
+            return f"{error_codes_pb2.Code.Name(code)}: {message.splitlines()[0] if message else ''}"
         library.TF_CloseSession(session, status)
         library.TF_DeleteSession(session, status)
         return None

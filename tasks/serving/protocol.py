@@ -82,10 +82,10 @@ def read_logs(path: Path) -> list[Any]:
     Raises:
         ValueError: it is none, or it is cut short.
     """
-    logs = []
+    logs: list[Any] = []
     try:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            logs.append(PredictionLog.FromString(record))
+            logs += [PredictionLog.FromString(record)]  # one by one: the error below counts them
     except tf.errors.OpError as error:
         raise ValueError(f"no TFRecord file: {error.message.splitlines()[0]}") from error
     except DecodeError as error:
