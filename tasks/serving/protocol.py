@@ -62,9 +62,9 @@ def answer(model: LoadedModel, log: Any) -> Any:
     try:
         getattr(answered, kind).response.CopyFrom(_ANSWERS[kind](model, getattr(log, kind).request))
     except tf.errors.OpError as error:
-        raise ValueError(error.message.splitlines()[0]) from error
-    except TypeError as error:  # a tensor that claims to be what it is not
-        raise ValueError(str(error)) from error
+        raise ValueError(_what_failed(error.message)) from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a tensor is not what it claims to be: {error}") from error
     return answered
 
 
@@ -90,6 +90,8 @@ def read_logs(path: Path) -> list[Any]:
         raise ValueError(f"no TFRecord file: {error.message.splitlines()[0]}") from error
     except DecodeError as error:
         raise ValueError(f"record {len(logs) + 1} is no PredictionLog ({error})") from error
+    if not logs and path.stat().st_size:  # TensorFlow takes what is shorter than a record's header for the end
+        raise ValueError("no TFRecord file: too short for a record")
     return logs
 
 
@@ -105,7 +107,7 @@ def _predict(model: LoadedModel, request: Any) -> Any:
     values = model.session.run({name: signature.outputs[name].name for name in wanted}, feeds)
     response = predict_pb2.PredictResponse()
     for name in wanted:
-        response.outputs[name].CopyFrom(tf.make_tensor_proto(values[name]))
+        response.outputs[name].CopyFrom(_as_fields(values[name]))
     return response
 
 
@@ -152,6 +154,22 @@ _ANSWERS = {
     "regress_log": _regress,
     "multi_inference_log": _multi_inference,
 }
+
+
+def _as_fields(value: NDArray[Any]) -> Any:
+    """A TensorProto that holds its numbers in `float_val`, as the server's do: clients read that field."""
+    if value.dtype != np.float32:
+        return tf.make_tensor_proto(value)
+    tensor = tf.make_tensor_proto(0.0, shape=value.shape)
+    tensor.float_val[:] = value.ravel()
+    return tensor
+
+
+def _what_failed(message: str) -> str:
+    """The line of TensorFlow's message about a failed graph that says why."""
+    lines = [line for line in message.splitlines() if line.strip()]
+    places = ("Graph execution error", "Detected at node", "Node:", " ", "\t")
+    return next((line for line in lines if not line.startswith(places)), lines[0] if lines else "")
 
 
 def _signature(model: LoadedModel, name: str, method: str | None = None) -> Any:
