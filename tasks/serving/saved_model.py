@@ -50,21 +50,21 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
 
         def weight(name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:  # noqa: ARG001 - as in training
             if name not in variables:
-                variables[name] = tf1.get_variable(name, shape, tf.float32, use_resource=True)
+                variables[name] = tf1.get_variable(
+                    name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
+                )
             return variables[name]
 
-        images = tf1.placeholder(tf.float32, [None, PIXELS], "images")
         examples = tf1.placeholder(tf.string, [None], "tf_example")
         parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
-        with tf1.variable_scope("", reuse=tf1.AUTO_REUSE):
-            image_scores = tf.identity(scores(images, weight), "scores")
-            example_scores = scores(parsed[FEATURE], weight)
-        best, order = tf.math.top_k(example_scores, len(CLASS_NAMES))
+        images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
+        image_scores = tf.identity(scores(images, weight), "scores")
+        best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
         classes = tf.gather(tf.constant(CLASS_NAMES), order)
-
-        values = {name: tf1.placeholder(tf.float32, variable.shape) for name, variable in variables.items()}
-        restore = [tf1.assign(variable, values[name]).op for name, variable in variables.items()]
-        session.run(restore, {values[name]: weights[name] for name in variables})
+        session.run(
+            [variable.initializer for variable in variables.values()],
+            {variable.initializer.inputs[1]: weights[name] for name, variable in variables.items()},
+        )
         _write(
             directory,
             session,
@@ -203,6 +203,6 @@ def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def as_example(image: NDArray[np.float32]) -> bytes:
     """One image float32 [784] as a serialised `tf.Example` with the feature `x`."""
-    floats = tf.train.FloatList(value=image)
+    floats = tf.train.FloatList(value=image.tolist())
     features = tf.train.Features(feature={FEATURE: tf.train.Feature(float_list=floats)})
     return bytes(tf.train.Example(features=features).SerializeToString())
