@@ -286,6 +286,8 @@ class ExportAllVersions(TrainingTask, luigi.WrapperTask):
             raise InvalidParameter(f"versions: none given; allowed are {VERSIONS_ALLOWED}")
         for version in given["versions"]:
             recipes.complete_recipe(given, version)
+        for key in recipes.TRAINING_KEYS:
+            recipes.training_setting(key, given.get(key))
         return values
 
     def requires(self) -> list[luigi.Task]:

@@ -29,7 +29,7 @@ DEFAULTS = {
     "core": {
         "log_level": "INFO",
         "no_lock": "true",  # several processes may build the same versions; Luigi's lock file would stop all but one
-        "rpc_connect_timeout": "2.5",  # seconds; with Luigi's own values a missing luigid is noticed after a minute
+        "rpc_connect_timeout": "1.5",  # seconds; with Luigi's own values a missing luigid is noticed after a minute
         "rpc_retry_attempts": "3",
         "rpc_retry_wait": "1",
     },
@@ -148,7 +148,7 @@ def told_plainly(exception: BaseException | None) -> str | None:
 def _tell_plainly(record: logging.LogRecord) -> bool:
     """Replace Luigi's traceback by the line that told_plainly gives, where it gives one."""
     exception = record.exc_info[1] if record.exc_info else None
-    if exception is not None and type(exception).__module__.startswith("requests."):  # logged before each retry
+    if exception is None or type(exception).__module__.startswith("requests."):  # logged before each retry
         record.exc_info = None
     told = told_plainly(exception)
     if told is not None:

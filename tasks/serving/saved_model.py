@@ -7,6 +7,8 @@ unchanged: `predict_images` (images -> scores) and `serving_default` (tf.Example
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +44,8 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
         weights: what that function hands out.
 
     Raises:
-        ExportFailed: TensorFlow could not write it (a full disk, for one).
+        ExportFailed: TensorFlow could not write it.
+        OSError: the disk is full.
     """
     graph = tf.Graph()
     with graph.as_default(), tf1.Session(graph=graph) as session:
@@ -108,6 +111,9 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
         )
         builder.save()
     except tf.errors.OpError as error:
+        reason = os.strerror(errno.ENOSPC)
+        if reason in error.message:  # in the middle of a dozen lines about the graph
+            raise OSError(errno.ENOSPC, reason, str(directory)) from error
         raise ExportFailed(f"{directory}: {error.message.splitlines()[0]}") from error
 
 
