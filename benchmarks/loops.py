@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -88,8 +90,6 @@ def _feed_dict_loop(data: Split, order: np.ndarray):  # type: ignore[no-untyped-
 def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     """Seconds of training, and test accuracy after it, of the shipped CNN."""
     prepare_tensorflow(threads)
-    import tempfile
-
     from tasks.model.architectures import find_architecture
     from tasks.model.evaluation import evaluate
     from tasks.model.training import TrainingPlan, train
@@ -107,8 +107,8 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     return {"seconds": seconds, "accuracy": accuracy}
 
 
-def keras_run(splits: Splits, target: float, most_epochs: int) -> dict[str, float]:
-    """Seconds of training until the test accuracy reaches `target`, epoch by epoch, of a Keras convnet.
+def keras_run(splits: Splits, per_mille: int, most_epochs: int) -> dict[str, float]:
+    """Seconds of training until the test accuracy reaches `per_mille` / 1000, epoch by epoch, of a Keras convnet.
 
     The network of Keras' "Simple MNIST convnet" example (F. Chollet, 2015), written afresh: 3x3 convolutions of 32
     and 64 channels, each followed by 2x2 max-pooling, dropout of one half, Adam, batches of 128.
@@ -135,7 +135,7 @@ def keras_run(splits: Splits, target: float, most_epochs: int) -> dict[str, floa
     images, labels = prepared(splits.training)
     test = prepared(splits.test)
     seconds, accuracy, epochs = 0.0, 0.0, 0
-    while accuracy < target and epochs < most_epochs:
+    while accuracy < per_mille / 1000 and epochs < most_epochs:
         began = time.monotonic()
         model.fit(images, labels, batch_size=128, epochs=1, verbose=0)
         seconds += time.monotonic() - began
@@ -144,11 +144,7 @@ def keras_run(splits: Splits, target: float, most_epochs: int) -> dict[str, floa
     return {"seconds": seconds, "accuracy": accuracy, "epochs": epochs}
 
 
-PARTS = {
-    "softmax": lambda splits, rounds: softmax_loops(splits, rounds),
-    "cnn": lambda splits, threads, iterations: cnn_run(splits, threads, iterations),
-    "keras": lambda splits, target, epochs: keras_run(splits, target / 1000, epochs),
-}
+PARTS: dict[str, Callable[..., object]] = {"softmax": softmax_loops, "cnn": cnn_run, "keras": keras_run}
 
 if __name__ == "__main__":
     arrays, output, part, *numbers = sys.argv[1:]

@@ -25,6 +25,8 @@ class All(luigi.WrapperTask):
         return [One(number=number) for number in range(3)]
 """
 
+NO_OP_VERSIONS, NO_OP_SECONDS = 1000, 3.0
+
 
 class Place:
     """A working directory with the archives in it, and recipes that differ as each measurement needs."""
@@ -34,7 +36,7 @@ class Place:
         self.dataset = dataset
         self.work = folder / "work"
         folder.mkdir(parents=True, exist_ok=True)
-        arguments = ["PrepareDataset", "--dataset", dataset, "--work-dir", self.work]
+        arguments: list[str | Path] = ["PrepareDataset", "--dataset", dataset, "--work-dir", self.work]
         if archives is not None:
             arguments += ["--DownloadDataset-mirrors", archives]
         self.luigi(*arguments)
@@ -121,7 +123,7 @@ def no_op(place: Place, repeats: int, sizes: tuple[int, ...]) -> list[Result]:
     for version in range(2, max(sizes) + 1):
         _imitate(tree / "1", tree / str(version), version)
     (place.folder / "trivial.py").write_text(TRIVIAL)
-    trivial = [tool("luigi"), "--module", "trivial", "All", "--local-scheduler"]
+    trivial: list[str | Path] = [tool("luigi"), "--module", "trivial", "All", "--local-scheduler"]
     run(trivial, cwd=place.folder, env={"PYTHONPATH": "."})
     results = []
     for count in sizes:
@@ -133,7 +135,7 @@ def no_op(place: Place, repeats: int, sizes: tuple[int, ...]) -> list[Result]:
             ).seconds
 
         mine, other = in_turn(repeats, ours, lambda: run(trivial, cwd=place.folder, env={"PYTHONPATH": "."}).seconds)
-        bound = 3.0 if count == 1000 else None
+        bound = NO_OP_SECONDS if count == NO_OP_VERSIONS else None
         results.append(
             Result(f"no-op run, {count} versions", statistics.median(mine), "s", at_most=bound, samples=mine)
         )
@@ -176,7 +178,11 @@ def _tutorial(script_folder: Path | None, archives: Path, export: Path, version:
         return 0.0
     shutil.rmtree(export / str(version), ignore_errors=True)
     export.mkdir(parents=True, exist_ok=True)
-    command = [tool("python"), script_folder / "mnist_saved_model.py", f"--training_iteration={1000 * version}"]
+    command: list[str | Path] = [
+        tool("python"),
+        script_folder / "mnist_saved_model.py",
+        f"--training_iteration={1000 * version}",
+    ]
     command += [f"--model_version={version}", f"--work_dir={archives}", export]
     return run(command, cwd=export, env={"TF_CPP_MIN_LOG_LEVEL": "3"}).seconds
 
