@@ -313,6 +313,8 @@ class ExportAllVersions(ExportTask, luigi.WrapperTask):
             recipes.export_setting(key, given[key])
         for version in given["versions"]:
             recipes.complete_recipe(given, version)
+        for key in recipes.TRAINING_KEYS:
+            recipes.training_setting(key, given.get(key))
         return values
 
     def requires(self) -> list[luigi.Task]:

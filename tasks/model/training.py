@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -82,35 +81,37 @@ def train(
     if plan.batch_size > len(images):
         raise TrainingFailed(f"batch_size = {plan.batch_size}: the training split has only {len(images)} images")
     loop = training_loop(plan.model, plan.optimizer)
-    with tf1.Session(graph=loop.graph) as session:
-        loop.restore(session, loop.initial_state(plan.seed) if state is None else state)
-        call = session.make_callable([loop.done, loop.loss], feed_list=loop.feeds)
-        done, iterations = start, FIRST_CALL
-        while done < stop:
-            until = min(done + iterations, stop)
-            began = time.monotonic()
-            ran, loss = call(
-                images,
-                labels,
-                schedules.draw_order(plan.seed, done, until, batch_size=plan.batch_size, examples=len(images)),
-                schedules.draw_shifts(plan.seed, done, until, shift=loop.shift),
-                schedules.learning_rates(plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations),
-                done,
+    loop.restore(loop.initial_state(plan.seed) if state is None else state)
+    done, iterations = start, FIRST_CALL
+    while done < stop:
+        until = min(done + iterations, stop)
+        began = time.monotonic()
+        ran, loss = loop.run(
+            images,
+            labels,
+            schedules.draw_order(plan.seed, done, until, batch_size=plan.batch_size, examples=len(images)),
+            schedules.draw_shifts(plan.seed, done, until, shift=loop.shift),
+            schedules.learning_rates(plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations),
+            done,
+        )
+        if not np.isfinite(loss):
+            raise TrainingFailed(
+                f"the loss is {loss} at iteration {done + ran}; a lower learning_rate than "
+                f"{plan.learning_rate:g} may help"
             )
-            if not np.isfinite(loss):
-                raise TrainingFailed(
-                    f"the loss is {loss} at iteration {done + ran}; a lower learning_rate than "
-                    f"{plan.learning_rate:g} may help"
-                )
-            done = until
-            report(done, float(loss))
-            if time.monotonic() - began < LONGEST_CALL_SECONDS:
-                iterations *= 2
-        return loop.fetch(session)
+        done = until
+        report(done, float(loss))
+        if time.monotonic() - began < LONGEST_CALL_SECONDS:
+            iterations *= 2
+    return loop.fetch()
 
 
 class TrainingLoop:
-    """The graph of one architecture with one optimizer; see the module's docstring."""
+    """The graph of one architecture with one optimizer, and a session that serves one training after another.
+
+    `run(images, labels, order, shifts, learning_rates, start)` runs an iteration for each row of `order` and returns
+    how many it ran and the last loss; it stops early at a loss that is no number.
+    """
 
     def __init__(self, architecture: Architecture, optimizer_name: str) -> None:
         self.shift = architecture.shift
@@ -120,6 +121,8 @@ class TrainingLoop:
         self.graph = tf.Graph()
         with self.graph.as_default():
             self._build(architecture, optimizer_name)
+        self.session = tf1.Session(graph=self.graph)
+        self.run = self.session.make_callable([self.done, self.loss], feed_list=self.feeds)
 
     def initial_state(self, seed: int) -> State:
         """The state at iteration 0; each weight draws from a stream of its own, named by the weight."""
@@ -134,13 +137,16 @@ class TrainingLoop:
                 state[name] = np.zeros(shape, np.float32)
         return state
 
-    def restore(self, session: Any, state: State) -> None:
-        """Set every variable to its value in `state`."""
-        session.run(self._assign, {self._values[name]: state[name] for name in self.variables})
+    def restore(self, state: State) -> None:
+        """Set every variable to its value in `state`, which takes the place of what its initializer would give."""
+        self.session.run(
+            [variable.initializer for variable in self.variables.values()],
+            {variable.initializer.inputs[1]: state[name] for name, variable in self.variables.items()},
+        )
 
-    def fetch(self, session: Any) -> State:
+    def fetch(self) -> State:
         """The value of every variable."""
-        return dict(zip(self.variables, session.run(list(self.variables.values())), strict=True))
+        return dict(zip(self.variables, self.session.run(list(self.variables.values())), strict=True))
 
     def _build(self, architecture: Architecture, optimizer_name: str) -> None:
         images = tf1.placeholder(tf.uint8, [None, IMAGE_SIDE * IMAGE_SIDE], "images")
@@ -181,8 +187,6 @@ class TrainingLoop:
             return tf.logical_and(index < tf.shape(order)[0], tf.math.is_finite(loss))
 
         self.done, self.loss = tf1.while_loop(goes_on, step, [tf.constant(0), tf.constant(0.0)], parallel_iterations=1)
-        self._values = {name: tf1.placeholder(tf.float32, variable.shape) for name, variable in self.variables.items()}
-        self._assign = [tf1.assign(variable, self._values[name]).op for name, variable in self.variables.items()]
 
     def _weight(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:
         if name not in self.weights:

@@ -7,6 +7,8 @@ unchanged: `predict_images` (images -> scores) and `serving_default` (tf.Example
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -46,7 +48,8 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
         weights: what that function hands out.
 
     Raises:
-        ExportFailed: TensorFlow could not write it (a full disk, for one).
+        ExportFailed: TensorFlow could not write it.
+        OSError: the disk is full.
     """
     graph = tf.Graph()
     with graph.as_default(), tf1.Session(graph=graph) as session:
@@ -54,21 +57,21 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
 
         def weight(name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:  # noqa: ARG001 - as in training
             if name not in variables:
-                variables[name] = tf1.get_variable(name, shape, tf.float32, use_resource=True)
+                variables[name] = tf1.get_variable(
+                    name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
+                )
             return variables[name]
 
-        images = tf1.placeholder(tf.float32, [None, PIXELS], "images")
         examples = tf1.placeholder(tf.string, [None], "tf_example")
         parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
-        with tf1.variable_scope("", reuse=tf1.AUTO_REUSE):
-            image_scores = tf.identity(scores(images, weight), "scores")
-            example_scores = scores(parsed[FEATURE], weight)
-        best, order = tf.math.top_k(example_scores, len(CLASS_NAMES))
+        images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
+        image_scores = tf.identity(scores(images, weight), "scores")
+        best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
         classes = tf.gather(tf.constant(CLASS_NAMES), order)
-
-        values = {name: tf1.placeholder(tf.float32, variable.shape) for name, variable in variables.items()}
-        restore = [tf1.assign(variable, values[name]).op for name, variable in variables.items()]
-        session.run(restore, {values[name]: weights[name] for name in variables})
+        session.run(
+            [variable.initializer for variable in variables.values()],
+            {variable.initializer.inputs[1]: weights[name] for name, variable in variables.items()},
+        )
         _write(
             directory,
             session,
@@ -110,6 +113,9 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
         )
         builder.save()
     except tf.errors.OpError as error:
+        reason = os.strerror(errno.ENOSPC)
+        if reason in error.message:  # in the middle of a dozen lines about the graph
+            raise OSError(errno.ENOSPC, reason, str(directory)) from error
         raise ExportFailed(f"{directory}: {error.message.splitlines()[0]}") from error
 
 
@@ -235,6 +241,6 @@ def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def as_example(image: NDArray[np.float32]) -> bytes:
     """One image float32 [784] as a serialised `tf.Example` with the feature `x`."""
-    floats = tf.train.FloatList(value=image)
+    floats = tf.train.FloatList(value=image.tolist())
     features = tf.train.Features(feature={FEATURE: tf.train.Feature(float_list=floats)})
     return bytes(tf.train.Example(features=features).SerializeToString())

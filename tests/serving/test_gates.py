@@ -11,7 +11,7 @@ from tasks.exceptions import ExportFailed, InvalidServingConfig
 from tasks.serving.gates import Baseline, breaking_changes, find_baseline, judge
 from tasks.serving.manifest import read_manifest
 from tests import small
-from tests.serving.conftest import draw_weights, export, write_foreign
+from tests.serving.versions import draw_weights, export, write_foreign
 from tests.serving.test_model_config import CONFIG
 
 VALIDATION = Split(small.make_images(100, seed=3)[0].reshape(-1, 784), small.make_images(100, seed=3)[1])

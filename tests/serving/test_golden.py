@@ -11,7 +11,7 @@ from tasks.exceptions import ExportFailed
 from tasks.serving.golden import ANSWERS, GOLDEN, IMAGES, TOLERANCE, read_golden, replay_golden, score_difference
 from tasks.serving.saved_model import load_saved_model
 from tests.model_server import serve
-from tests.serving.conftest import MODELS, draw_weights, expected_scores, export
+from tests.serving.versions import MODELS, draw_weights, expected_scores, export
 
 
 def _read(directory, name):

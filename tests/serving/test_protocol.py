@@ -11,7 +11,7 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_
 from tasks.serving.protocol import answer, classify_request, predict_request
 from tasks.serving.saved_model import load_saved_model
 from tests.model_server import serve
-from tests.serving.conftest import MODELS, expected_scores
+from tests.serving.versions import MODELS, expected_scores
 
 
 @pytest.mark.parametrize("version", MODELS)

@@ -15,7 +15,7 @@ from tasks.serving.protocol import PredictionLog, predict_request, write_logs
 from tasks.serving.tree_lint import ERROR, NOTE, WARNING, version_number
 from tasks.serving.verification import verify_tree, verify_version
 from tasks.serving.warmup import WARMUP
-from tests.serving.conftest import write_foreign
+from tests.serving.versions import write_foreign
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path("variables", "variables.data-00000-of-00001")

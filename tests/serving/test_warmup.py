@@ -10,7 +10,7 @@ from tasks.serving.protocol import PredictionLog, predict_request, read_logs, wr
 from tasks.serving.saved_model import load_saved_model
 from tasks.serving.warmup import MOST_RECORDS, WARMUP, replay_warmup, write_warmup
 from tests import small
-from tests.serving.conftest import draw_weights, export
+from tests.serving.versions import draw_weights, export
 
 IMAGES = small.make_images(20, seed=5)[0].reshape(-1, 784)
 
