@@ -44,18 +44,11 @@ class VersionsParameter(luigi.Parameter):
         return format_versions(x)
 
     def normalize(self, x: Any) -> tuple[int, ...]:
-<<<<<<< HEAD
-        """Accept a text, a number or any series of numbers, none too: the task knows whether it needs one."""
-        if isinstance(x, str | int):
-            return parse_versions(str(x))
-        return parse_versions(",".join(str(version) for version in x)) if x else ()
-=======
         """Accept a text, a number or any series of numbers; an empty series, the default, means not given."""
         if isinstance(x, str | int):
             return parse_versions(str(x))
         given = [str(version) for version in x]
         return parse_versions(",".join(given)) if given else ()
->>>>>>> main
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
         """Say nothing: `normalize` has made sure."""

@@ -11,8 +11,8 @@ from tasks.exceptions import ExportFailed, InvalidServingConfig
 from tasks.serving.gates import Baseline, breaking_changes, find_baseline, judge
 from tasks.serving.manifest import read_manifest
 from tests import small
-from tests.serving.versions import draw_weights, export, write_foreign
 from tests.serving.test_model_config import CONFIG
+from tests.serving.versions import draw_weights, export, write_foreign
 
 VALIDATION = Split(small.make_images(100, seed=3)[0].reshape(-1, 784), small.make_images(100, seed=3)[1])
 SIGNATURES = {
