@@ -70,7 +70,7 @@ def answer(model: LoadedModel, log: Any) -> Any:
 
 def write_logs(path: Path, logs: Iterable[Any]) -> None:
     """Write a TFRecord file of PredictionLogs; the same logs give the same bytes."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))
