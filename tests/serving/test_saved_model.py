@@ -1,8 +1,8 @@
 """SavedModels: written, loaded in this process and in another, damaged, and refused."""
 
+import errno
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 
@@ -14,7 +14,7 @@ from tasks.exceptions import ExportFailed
 from tasks.model.architectures import find_architecture
 from tasks.serving import saved_model
 from tasks.serving.saved_model import check_agreement, load_saved_model, write_saved_model
-from tests import small
+from tests import disks, small
 
 tf1 = tf.compat.v1
 
@@ -348,15 +348,34 @@ def test_a_model_without_weights_is_refused(tmp_path):
         write_saved_model(tmp_path, scores, {})
 
 
+def test_a_weight_that_is_used_twice_is_one(tmp_path):
+    """An architecture may ask for a weight again, and gets the same one."""
+
+    def scores(images, weight):
+        return tf.nn.softmax(images @ weight("weights", [784, 10]) - images[:, ::-1] @ weight("weights", [784, 10]))
+
+    weights = make_weights("softmax")
+    write_saved_model(tmp_path, scores, weights)
+    images = saved_model.as_floats(IMAGES[:5])
+    expected = tf.nn.softmax((images - images[:, ::-1]) @ weights["weights"])
+    with load_saved_model(tmp_path) as loaded:
+        np.testing.assert_allclose(expected, loaded.predict(IMAGES[:5]), atol=1e-5)
+
+
 def test_a_full_disk_is_told(tmp_path):
-    """A disk that takes no more ends in one line that names the folder."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    try:
-        with pytest.raises(ExportFailed, match=f"^{tmp_path}: [^\n]*; File too large$"):
-            write(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    """A disk that takes no more is the error of the system that it is, with the folder."""
+    with disks.mounted(tmp_path / "disk", size=1 << 14) as disk, pytest.raises(OSError, match=str(disk)) as caught:
+        write(disk / "model")
+    assert errno.ENOSPC == caught.value.errno
+
+
+def test_a_file_that_may_not_grow_is_told(tmp_path):
+    """What else keeps TensorFlow from writing ends in one line that names the folder."""
+    with (
+        disks.file_size_limit(4096),
+        pytest.raises(ExportFailed, match=f"^{tmp_path}: [^\n]*; File too large$"),
+    ):
+        write(tmp_path)
 
 
 def test_loading_changes_nothing(written):
