@@ -14,10 +14,12 @@ ARCHIVES = [
     "train-images-idx3-ubyte.gz",
     "train-labels-idx1-ubyte.gz",
 ]
+WORK_DIR = "100% MNIST"
 MISLEADING = """
 [recipe]
 model = cnn
 batch_size = 7
+unheard_of = 1
 [recipe.1]
 seed = 5
 dataset = digits
@@ -53,10 +55,10 @@ def tutorial(tmp_path_factory, mnist_dir):
     """
     directory = tmp_path_factory.mktemp("tutorial")
     (directory / "luigi.cfg").write_text(f"{MISLEADING}[DownloadDataset]\nmirrors = {mnist_dir}\narchive_dir = other\n")
-    (directory / "mnist").mkdir()
+    (directory / WORK_DIR).mkdir()
     for name in ARCHIVES[1:]:
-        (directory / "mnist" / name).symlink_to(mnist_dir / name)
-    return directory, export(directory, "--work_dir=mnist", "export/model")
+        (directory / WORK_DIR / name).symlink_to(mnist_dir / name)
+    return directory, export(directory, f"--work_dir={WORK_DIR}", "export/model")
 
 
 @pytest.mark.mnist
@@ -92,8 +94,8 @@ class TestExport:
     def test_archives_lie_flat_in_the_work_dir(self, tutorial):
         """The work_dir holds the four archives and nothing else; what else is kept goes to the user's cache."""
         directory, _ = tutorial
-        assert ARCHIVES == names_in(directory / "mnist")
-        assert ["cache", "export", "luigi.cfg", "mnist"] == names_in(directory)
+        assert ARCHIVES == names_in(directory / WORK_DIR)
+        assert [WORK_DIR, "cache", "export", "luigi.cfg"] == names_in(directory)
         assert ["mnist-versions"] == names_in(directory / "cache")
         assert ["1"] == names_in(directory / "export" / "model")
 
@@ -102,7 +104,7 @@ class TestExport:
         directory, _ = tutorial
         before = read_tree(directory)
         result = export(
-            directory, "--training_iteration=1000", "--model_version", "1", "--work_dir=mnist", "export/model"
+            directory, "--training_iteration=1000", "--model_version", "1", f"--work_dir={WORK_DIR}", "export/model"
         )
         assert 0 == result.returncode
         assert result.stdout.startswith("Version 1 is in ")
@@ -112,7 +114,7 @@ class TestExport:
         """A version that is there with another recipe fails, although luigi.cfg gives failed tasks the exit code 0."""
         directory, _ = tutorial
         before = read_tree(directory)
-        result = export(directory, "--training_iteration=2000", "--work_dir=mnist", "export/model")
+        result = export(directory, "--training_iteration=2000", f"--work_dir={WORK_DIR}", "export/model")
         assert 1 == result.returncode
         assert "" == result.stdout
         assert "training_iteration is 1000, asked for 2000" in last_line(result.stderr)
