@@ -137,4 +137,5 @@ def test_many_versions_are_found_fast(directory, tmp_path):
     for run in runs:
         assert 0 == run.exit_code, run.log
         assert "Did not run any tasks" in run.log
-    assert 3 > min(run.seconds for run in runs)  # of three: other tests run beside this one
+    # the best of three, on the CPU, not on the clock: other tests run beside this one
+    assert 3 > min(run.cpu_seconds for run in runs)
