@@ -73,17 +73,15 @@ def publish_file(target: Path, content: bytes) -> None:
     """Write a small file whole or not at all; one that bears the name is replaced."""
     with explain_os_errors(target):
         make_directory(target.parent)
-        aside = _aside_name(target)
+        aside, lock = _open_aside(target)
         try:
-            with aside.open("xb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                aside.replace(target)
+            (aside / target.name).write_bytes(content)
+            flush(aside / target.name)
+            (aside / target.name).replace(target)
             flush(target.parent)
         finally:
-            aside.unlink(missing_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
 
 
 def append_line(target: Path, line: str) -> None:
@@ -220,14 +218,10 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path}: {error.strerror}; make room or choose another place") from error
 
 
-def _aside_name(target: Path) -> Path:
-    return target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
-
-
 def _open_aside(target: Path) -> tuple[Path, int]:
     """Make a locked folder beside `target`; a sweeper may catch it between the two steps, so try again."""
     while True:
-        aside = _aside_name(target)
+        aside = target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
         aside.mkdir()
         lock = _try_lock(aside)
         if lock is not None and aside.exists():

@@ -155,11 +155,15 @@ class Luigid:
             else:
                 return
 
+    def ask(self, method: str, **data) -> dict:
+        """Call the scheduler's interface, as its page does."""
+        query = urllib.parse.quote(json.dumps(data))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/{method}?data={query}", timeout=5) as answer:
+            return json.load(answer)["response"]
+
     def tasks(self, status: str) -> set[str]:
         """The families of the tasks that have that status."""
-        query = urllib.parse.quote(json.dumps({"status": status}))
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/task_list?data={query}", timeout=5) as answer:
-            return {task["name"] for task in json.load(answer)["response"].values()}
+        return {task["name"] for task in self.ask("task_list", status=status).values()}
 
 
 def free_port() -> int:

@@ -34,17 +34,17 @@ class Served:
         signature = self.signatures["predict_images"]
         return self.session.run(signature.outputs["scores"].name, {signature.inputs["images"].name: images})
 
-    def classify(self, images: np.ndarray) -> np.ndarray:
-        """The best class of each image, int64 [n], through `serving_default`."""
+    def classify(self, examples: list[bytes]) -> np.ndarray:
+        """The best class of each `tf.Example`, int64 [n], through `serving_default`."""
         signature = self.signatures["serving_default"]
-        examples = [
-            tf.train.Example(
-                features=tf.train.Features(feature={"x": tf.train.Feature(float_list=tf.train.FloatList(value=image))})
-            ).SerializeToString()
-            for image in images
-        ]
         classes = self.session.run(signature.outputs["classes"].name, {signature.inputs["inputs"].name: examples})
         return classes[:, 0].astype(np.int64)
+
+
+def as_example(image: np.ndarray) -> bytes:
+    """One image float32 [784] as a serialised `tf.Example` with the feature `x`."""
+    feature = {"x": tf.train.Feature(float_list=tf.train.FloatList(value=image))}
+    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
 
 
 def watch(base: Path) -> list[str]:
@@ -70,10 +70,11 @@ def score(data: Path, versions: list[Path]) -> dict[str, list[float]]:
     """Accuracy of each version on `images` (uint8) and `labels` of an .npz file: [predict_images, serving_default]."""
     with np.load(data) as arrays:
         images, labels = arrays["images"].astype(np.float32) / np.float32(255), arrays["labels"]
+    examples = [as_example(image) for image in images]
     accuracies = {}
     for version in versions:
         served = Served(version)
-        answers = served.predict(images).argmax(axis=1), served.classify(images)
+        answers = served.predict(images).argmax(axis=1), served.classify(examples)
         accuracies[version.name] = [float((answer == labels).mean()) for answer in answers]
     return accuracies
 

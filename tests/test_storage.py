@@ -1,18 +1,18 @@
 """Publishing whole or not at all: with real processes, a real kill, and a real full disk."""
 
-import contextlib
 import errno
 import os
-import resource
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tasks import storage
 from tasks.exceptions import StorageFailed
+from tests import disks
 
 WRITE_AND_WAIT = """
 import sys
@@ -37,17 +37,6 @@ def names(directory):
     return sorted(path.name for path in directory.iterdir())
 
 
-@contextlib.contextmanager
-def file_size_limit(size):
-    """Let no file of this process grow past `size` bytes, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.fixture
 def writer(tmp_path):
     """A live process inside `publish_directory`, and the folder that it is filling."""
@@ -66,18 +55,8 @@ def writer(tmp_path):
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = shutil.which("mount")
-    if (
-        not mount
-        or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True
-        ).returncode
-    ):
-        pytest.skip("this user may not mount a tmpfs")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with disks.mounted(tmp_path / "disk", size=1 << 16) as disk:
+        yield disk
 
 
 @pytest.fixture
@@ -174,7 +153,7 @@ def test_what_a_killed_process_left_is_swept_by_the_next_writer(tmp_path, writer
 
 
 def test_a_leftover_file_is_swept_too(tmp_path):
-    """A file that a killed `publish_file` left goes, and other files stay."""
+    """A plain file with the name of a leftover goes, and other files stay."""
     leftover = tmp_path / f"{storage.ASIDE_PREFIX}file-00000000"
     leftover.write_text("half")
     (tmp_path / "file").write_text("whole")
@@ -299,6 +278,33 @@ def test_a_file_is_published_and_replaced(tmp_path):
     assert ["file"] == names(target.parent)
 
 
+@pytest.fixture
+def sweeper(tmp_path):
+    """Somebody who sweeps the folder again and again, as every other process that publishes into it does."""
+    done = threading.Event()
+
+    def sweep():
+        while not done.is_set():
+            storage.sweep(tmp_path)
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("sweeper")
+def test_a_sweeper_takes_nothing_from_a_writer(tmp_path):
+    """At whatever moment others sweep, every folder and every file is published."""
+    for number in range(60):
+        with storage.publish_directory(tmp_path / f"folder-{number}") as aside:
+            (aside / "file").write_text("content")
+        storage.publish_file(tmp_path / f"file-{number}", b"content")
+    assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("folder-*/file")]
+    assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("file-*")]
+
+
 def test_lines_of_several_processes_stay_whole(tmp_path):
     """Lines that processes append at the same time are all there, none torn."""
     log = tmp_path / "log"
@@ -334,7 +340,7 @@ def test_a_full_disk_leaves_nothing(small_disk, write):
 def test_a_file_that_may_not_grow_is_told(tmp_path, write):
     """A limit on the size of files is told as a full disk is, whatever is written."""
     with (
-        file_size_limit(4096),
+        disks.file_size_limit(4096),
         pytest.raises(StorageFailed, match=f"{tmp_path / '1'}: {os.strerror(errno.EFBIG)}; make room or choose"),
     ):
         write(tmp_path / "1")

@@ -136,4 +136,4 @@ def _reason(error: Exception) -> str:
         return "no connection: " + str(cause).rsplit(": ", 1)[-1]
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error).splitlines()[0]
+    return str(error).splitlines()[0].rstrip(".")

@@ -87,7 +87,7 @@ def softmax(images: tf.Tensor, weight: Weights) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    return tf.matmul(images, weight("weights", [784, CLASSES])) + weight("biases", [CLASSES])
+    return tf.nn.bias_add(tf.matmul(images, weight("weights", [784, CLASSES])), weight("biases", [CLASSES]))
 
 
 @architecture(optimizer="adam", learning_rate=0.004, shift=1)

@@ -4,13 +4,24 @@ The loop runs in TensorFlow (`tf.while_loop` in a `Session`). Python hands in th
 memory map, the indices that each batch takes from them and the learning rate of each iteration, and the loop
 gathers, converts, computes the mean cross-entropy and applies its gradient. Nothing in the graph depends on
 seed, schedule or number of iterations, so one graph serves every recipe of an architecture and optimizer.
+
+Tried on 2 cores, for 1000 iterations of softmax (NumPy alone needs 0.07 to 0.08 s):
+
+- one `session.run` with a feed_dict an iteration: 0.4 s;
+- a loop in one `tf.function` (functional control flow): 0.077 s, and 0.4 s to trace it with AutoGraph;
+- the same loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
+- the loop as nodes of the graph (what is here): 0.071 s, 0.050 s to build, 0.055 s for its first run;
+- TensorFlow's graph optimizer on: no faster, and 0.03 s more for each new session; so it is off;
+- XLA (auto-clustering): 0.2 s, and 9 s to compile for each new number of iterations;
+- images copied into memory instead of mapped: no faster, for TensorFlow reads a fed array where it lies.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -119,7 +130,7 @@ class TrainingLoop:
         self.fan_in: dict[str, int] = {}
         self.variables: dict[str, tf.Variable] = {}
         self.graph = tf.Graph()
-        with self.graph.as_default():
+        with self.graph.as_default(), _loops_in_the_graph():
             self._build(architecture, optimizer_name)
         self.session = tf1.Session(graph=self.graph)
         self.run = self.session.make_callable([self.done, self.loss], feed_list=self.feeds)
@@ -164,24 +175,25 @@ class TrainingLoop:
             for name, weight in self.weights.items()
         }
 
+        # The gradient of a mean costs ten more nodes than that of the losses weighted beforehand
+        share = tf.fill(tf.shape(order)[1:], 1.0 / tf.cast(tf.shape(order)[1], tf.float32))  # (batch,)
+
         def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            batch = tf.cast(tf.gather(images, order[index]), tf.float32) * (1.0 / 255.0)  # (batch, 784)
+            chosen = order[index]  # (batch,)
+            batch = tf.cast(tf.gather(images, chosen), tf.float32) * (1.0 / 255.0)  # (batch, 784)
             if self.shift:
                 batch = _moved(batch, shifts[index], self.shift)
-            loss = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    labels=tf.cast(tf.gather(labels, order[index]), tf.int32),
-                    logits=architecture.logits(batch, self._weight),
-                )
-            )
-            gradients = tf.gradients(loss, list(self.weights.values()))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, self._weight)
+            )  # (batch,)
+            gradients = tf.gradients(losses, list(self.weights.values()), grad_ys=share)
             iteration = tf.cast(start + index + 1, tf.float32)
             updates = [
                 optimizer.update(weight, slots[name], gradient, rates[index], iteration)
                 for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True)
             ]
             with tf.control_dependencies(updates):
-                return index + 1, tf.identity(loss)
+                return index + 1, tf.reduce_mean(losses)
 
         def goes_on(index: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(index < tf.shape(order)[0], tf.math.is_finite(loss))
@@ -205,6 +217,18 @@ class TrainingLoop:
 def training_loop(model: str, optimizer: str) -> TrainingLoop:
     """The graph for that architecture and optimizer, built once a process."""
     return TrainingLoop(find_architecture(model), optimizer)
+
+
+@contextlib.contextmanager
+def _loops_in_the_graph() -> Iterator[None]:
+    """Build loops of TensorFlow 1 in the block, whose body is part of the graph and no function of its own."""
+    functional = tf1.control_flow_v2_enabled()
+    tf1.disable_control_flow_v2()
+    try:
+        yield
+    finally:
+        if functional:
+            tf1.enable_control_flow_v2()
 
 
 def _moved(batch: tf.Tensor, offset: tf.Tensor, shift: int) -> tf.Tensor:

@@ -116,7 +116,7 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
         reason = os.strerror(errno.ENOSPC)
         if reason in error.message:  # in the middle of a dozen lines about the graph
             raise OSError(errno.ENOSPC, reason, str(directory)) from error
-        raise ExportFailed(f"{directory}: {error.message.splitlines()[0]}") from error
+        raise ExportFailed(f"{directory}: {_reason(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -209,8 +209,8 @@ def load_saved_model(
     with graph.as_default(), tf1.Session(graph=graph) as session:
         try:
             loaded = tf1.saved_model.loader.load(session, list(TAGS), str(directory))
-        except (OSError, RuntimeError, tf.errors.OpError) as error:
-            raise ExportFailed(f"{directory}: does not load as a SavedModel: {str(error).splitlines()[0]}") from error
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            raise ExportFailed(f"{directory}: does not load as a SavedModel: {_reason(error)}") from error
         signatures = dict(loaded.signature_def)
         missing = set(required) - set(signatures)
         if missing:
@@ -232,6 +232,13 @@ def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
         raise ExportFailed(
             f"{model.directory}: the two signatures disagree: scores differ by {difference:g}, allowed is {AGREEMENT:g}"
         )
+
+
+def _reason(error: Exception) -> str:
+    """The line of TensorFlow's message that says why: the first, or what follows the name of the failed node."""
+    lines = str(error).splitlines()
+    node = next((number for number, line in enumerate(lines) if line.startswith("Node: ")), -1)
+    return lines[node + 1]
 
 
 def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,13 +1,14 @@
 """Fetching from mirrors that are good, slow, dead or wrong: real servers on the loopback interface."""
 
+import errno
 import os
 import re
-import resource
 
 import pytest
 
 from tasks.data import archives
 from tasks.exceptions import DownloadFailed
+from tests import disks
 from tests.data.conftest import (
     CONTENTS,
     DATASET,
@@ -174,13 +175,11 @@ def test_a_folder_with_wrong_files_is_refused(tmp_path, folder_mirror):
 def test_a_full_disk_is_a_reason(tmp_path, scripted_mirror):
     """A disk that takes no more is told as such, and nothing half stays on it."""
     mirror, _ = scripted_mirror(send_it)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    try:
-        with pytest.raises(DownloadFailed, match=re.escape(f"{mirror}: {os.strerror(27)}. Ways out")):
-            fetch([mirror], tmp_path / "here")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with (
+        disks.file_size_limit(10_000),
+        pytest.raises(DownloadFailed, match=re.escape(f"{mirror}: {os.strerror(errno.EFBIG)}. Ways out")),
+    ):
+        fetch([mirror], tmp_path / "here")
     assert {} == read_all(tmp_path / "here")
 
 
