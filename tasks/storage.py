@@ -33,20 +33,31 @@ def publish_directory(target: Path) -> Iterator[Path]:
         FileExistsError: `target` is there already, with something in it (somebody else was faster).
         StorageFailed: the folder cannot be made, or the disk is full; the text names it.
     """
+    with scratch_directory(target) as aside:
+        yield aside
+        flush_tree(aside)
+        try:
+            aside.rename(target)
+        except OSError as error:
+            if target.exists():
+                raise FileExistsError(f"{target} is there already") from error
+            raise
+        flush(target.parent)
+
+
+@contextlib.contextmanager
+def scratch_directory(target: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends.
+
+    Raises:
+        StorageFailed: the folder cannot be made, or the disk is full; the text names `target`.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
         sweep(target.parent)
         aside, lock = _open_aside(target)
         try:
             yield aside
-            flush_tree(aside)
-            try:
-                aside.rename(target)
-            except OSError as error:
-                if target.exists():
-                    raise FileExistsError(f"{target} is there already") from error
-                raise
-            flush(target.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
             os.close(lock)
@@ -133,20 +144,6 @@ def is_being_written(path: Path) -> bool:
     if lock is not None:
         os.close(lock)
     return lock is None and path.exists()
-
-
-@contextlib.contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    """Hand out an empty folder in `parent` that is gone when the block ends; one of a killed run is swept."""
-    with explain_os_errors(parent):
-        make_directory(parent)
-        sweep(parent)
-        scratch, lock = _open_aside(parent / "scratch")
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-            os.close(lock)
 
 
 def sha256(path: Path) -> str:

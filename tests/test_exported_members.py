@@ -13,7 +13,14 @@ HEAVY = ("tensorflow", "numpy", "pooch", "sklearn")
 
 def test_the_public_names_are_these():
     """What `tasks` exports is what command lines and other people's tasks rest on."""
-    assert ["DownloadDataset", "ExportAllVersions", "ExportVersion", "PrepareDataset", "TrainModel"] == tasks.__all__
+    assert tasks.__all__ == [
+        "DownloadDataset",
+        "ExportAllVersions",
+        "ExportVersion",
+        "PrepareDataset",
+        "TrainModel",
+        "VerifyVersions",
+    ]
 
 
 @pytest.mark.parametrize("name", tasks.__all__)
@@ -26,7 +33,16 @@ def test_every_public_name_is_a_described_task(name):
 
 
 @pytest.mark.parametrize(
-    "module", ["tasks", "tasks.command_line", "tasks.serving.version_tree", "tasks.serving.manifest", "tasks.storage"]
+    "module",
+    [
+        "tasks",
+        "tasks.command_line",
+        "tasks.serving.version_tree",
+        "tasks.serving.manifest",
+        "tasks.serving.model_config",
+        "tasks.serving.tree_lint",
+        "tasks.storage",
+    ],
 )
 def test_importing_is_light(module):
     """A fresh process that imports the wiring, or asks whether a version is there, loads nothing heavy."""

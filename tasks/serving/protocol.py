@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example
+from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example, reason_of
 
 PredictionLog = prediction_log_pb2.PredictionLog
 
@@ -62,7 +62,7 @@ def answer(model: LoadedModel, log: Any) -> Any:
     try:
         getattr(answered, kind).response.CopyFrom(_ANSWERS[kind](model, getattr(log, kind).request))
     except tf.errors.OpError as error:
-        raise ValueError(_what_failed(error.message)) from error
+        raise ValueError(reason_of(error)) from error
     except (TypeError, KeyError) as error:
         raise ValueError(f"a tensor is not what it claims to be: {error}") from error
     return answered
@@ -87,7 +87,7 @@ def read_logs(path: Path) -> list[Any]:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             logs += [PredictionLog.FromString(record)]  # one by one: the error below counts them
     except tf.errors.OpError as error:
-        raise ValueError(f"no TFRecord file: {error.message.splitlines()[0]}") from error
+        raise ValueError(f"no TFRecord file: {reason_of(error)}") from error
     except DecodeError as error:
         raise ValueError(f"record {len(logs) + 1} is no PredictionLog ({error})") from error
     if not logs and path.stat().st_size:  # TensorFlow takes what is shorter than a record's header for the end
@@ -163,13 +163,6 @@ def _as_fields(value: NDArray[Any]) -> Any:
     tensor = tf.make_tensor_proto(0.0, shape=value.shape)
     tensor.float_val[:] = value.ravel()
     return tensor
-
-
-def _what_failed(message: str) -> str:
-    """The line of TensorFlow's message about a failed graph that says why."""
-    lines = [line for line in message.splitlines() if line.strip()]
-    places = ("Graph execution error", "Detected at node", "Node:", " ", "\t")
-    return next((line for line in lines if not line.startswith(places)), lines[0] if lines else "")
 
 
 def _signature(model: LoadedModel, name: str, method: str | None = None) -> Any:

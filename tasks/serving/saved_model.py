@@ -11,15 +11,12 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tasks.exceptions import ExportFailed
 
@@ -33,7 +30,6 @@ CLASSIFY_SIGNATURE = "serving_default"
 FEATURE = "x"
 BATCH = 1000
 AGREEMENT = 1e-5
-VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 Scores = Callable[[tf.Tensor, Callable[..., tf.Tensor]], tf.Tensor]
 
@@ -80,6 +76,8 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
                 CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
             },
         )
+    if not (directory / "variables" / "variables.index").is_file():
+        raise ExportFailed(f"{directory}: TensorFlow wrote no variables/variables.index")
 
 
 def _predict_signature(images: tf.Tensor, scores: tf.Tensor) -> Any:
@@ -116,7 +114,7 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
         reason = os.strerror(errno.ENOSPC)
         if reason in error.message:  # in the middle of a dozen lines about the graph
             raise OSError(errno.ENOSPC, reason, str(directory)) from error
-        raise ExportFailed(f"{directory}: {_reason(error)}") from error
+        raise ExportFailed(f"{directory}: {reason_of(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -170,32 +168,6 @@ def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_meta_graph(directory: Path) -> Any:
-    """The MetaGraphDef that is served, read without loading it.
-
-    Raises:
-        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
-    """
-    path = directory / "saved_model.pb"
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except OSError as error:
-        raise ExportFailed(f"{path}: {error.strerror}") from error
-    except DecodeError as error:
-        raise ExportFailed(f"{path}: no SavedModel ({error})") from error
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == set(TAGS):
-            return meta_graph
-    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
-
-
-def needs_variables(directory: Path) -> bool:
-    """Whether the graph has variables, and so needs the files that hold their values."""
-    graph = read_meta_graph(directory).graph_def
-    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
-    return any(node.op in VARIABLE_OPS for node in nodes)
-
-
 @contextlib.contextmanager
 def load_saved_model(
     directory: Path, required: Sequence[str] = (PREDICT_SIGNATURE, CLASSIFY_SIGNATURE)
@@ -210,7 +182,7 @@ def load_saved_model(
         try:
             loaded = tf1.saved_model.loader.load(session, list(TAGS), str(directory))
         except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
-            raise ExportFailed(f"{directory}: does not load as a SavedModel: {_reason(error)}") from error
+            raise ExportFailed(f"{directory}: does not load as a SavedModel: {reason_of(error)}") from error
         signatures = dict(loaded.signature_def)
         missing = set(required) - set(signatures)
         if missing:
@@ -234,7 +206,7 @@ def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
         )
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The line of TensorFlow's message that says why: the first, or what follows the name of the failed node."""
     lines = str(error).splitlines()
     node = next((number for number, line in enumerate(lines) if line.startswith("Node: ")), -1)

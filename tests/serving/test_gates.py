@@ -2,6 +2,7 @@
 
 import copy
 import re
+from dataclasses import replace
 
 import pytest
 import tensorflow as tf
@@ -99,8 +100,7 @@ def test_a_label_that_points_at_nothing_is_an_error(tree, tmp_path):
 
 
 def _judge(baseline, manifest, **settings):
-    settings = {"max_regression": None, "allow_signature_change": False, **settings}
-    return judge(baseline, manifest, VALIDATION, **settings)
+    return judge(baseline and replace(baseline, **settings), manifest, VALIDATION)
 
 
 def test_no_baseline_no_judgement(exported):

@@ -25,7 +25,7 @@ def c_program(tmp_path_factory):
         ["gcc", "-Wall", "-Werror", f"-I{tf.sysconfig.get_include()}", "-o", program, source, library, framework,
          f"-Wl,-rpath,{package}"],
         check=True,
-        timeout=60,
+        timeout=300,  # the library has a million symbols
     )  # fmt: skip
     return program
 
