@@ -27,7 +27,7 @@ from tasks.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
+from tasks.runtime import ReportedTask, finished_first, import_tensorflow, prepare_tensorflow, reporter
 from tasks.serving.version_tree import WantedVersion
 
 logger = logging.getLogger(__name__)
@@ -181,7 +181,7 @@ class TrainModel(TrainingTask):
         def show(done: int, loss: float) -> None:
             report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
 
-        with provenance.recorded(self, self.work_dir) as record:
+        with finished_first(), provenance.recorded(self, self.work_dir) as record:
             state = training.train(
                 training.TrainingPlan(**self.plan),
                 images.images,
