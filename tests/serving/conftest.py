@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
 from tasks.serving.manifest import Manifest, write_manifest
 from tasks.serving.version_tree import WantedVersion
+
+__all__ = ["quiet_tensorflow"]
 
 RECIPE = {
     "dataset": "mnist",
