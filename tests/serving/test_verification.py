@@ -250,3 +250,24 @@ def test_any_damage_to_the_graph_is_a_fault_and_never_an_exception(tree):
         path.write_bytes(content)
         _flip(path, index)
         assert any("saved_model.pb was changed" in fault.message for fault in verify_version(tree / "1").faults)
+
+
+def test_what_cannot_be_read_is_a_fault(tree, monkeypatch):
+    """A file that this user may not read is named, and the check goes on."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tasks.storage.sha256", refuse)
+    verified = verify_version(tree / "1")
+    assert verified.loads
+    assert [fault.message.partition(" '")[0] for fault in verified.faults] == [
+        "cannot be checked further: PermissionError: [Errno 13] Permission denied:"
+    ]
+
+
+def test_a_version_without_signatures_is_a_warning(tmp_path):
+    """A SavedModel that nobody can ask anything loads, and is named."""
+    write_foreign(tmp_path / "1", signature=None)
+    faults = [fault for fault in verify_version(tmp_path / "1").faults if fault.severity == WARNING]
+    assert [fault.message for fault in faults] == ["has no signature; clients have nothing to ask"]
