@@ -207,6 +207,14 @@ def test_what_was_asked_for_alone_is_verified(tree):
     assert [(fault.name, fault.message) for fault in faults] == [("9", "is not there")]
 
 
+def test_a_file_as_newest_version_does_not_load_either(tree):
+    """Whatever the highest number is, the server fails at its next start if it does not load."""
+    (tree / "7").write_text("")
+    messages = [fault.message for fault in _all_faults(tree) if fault.name == "7"]
+    assert "the newest version does not load: the next restart of the server fails" in messages
+    assert messages[:1] == [fault.message for fault in verify_tree(tree, [1])[0]]
+
+
 def test_what_a_live_process_writes_is_no_leftover(tree):
     """A folder whose lock is held is being written."""
     aside = tree / ".aside-3-0123abcd"
