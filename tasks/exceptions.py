@@ -7,7 +7,11 @@ PipelineError
 ├── StorageFailed         a folder that cannot be used: a file in its place, no permission, no space
 ├── TrainingFailed        a loss that is no number, or a recipe that the data cannot serve
 ├── ExportFailed          a SavedModel that does not load again, or does not pass its gate
-└── VersionConflict       a version directory that is there and holds something else
+├── VersionConflict       a version directory that is there and holds something else
+├── InvalidServingConfig  a server's config file that cannot be read, or that names a version that is gone
+├── InvalidReleaseLog     a record of releases with a line that is none
+├── ReleaseRefused        a change that would harm what is served, or that is based on what is no longer so
+└── RolloutFailed         a server that does not answer, or does not serve what it should
 """
 
 
@@ -41,3 +45,19 @@ class ExportFailed(PipelineError):
 
 class VersionConflict(PipelineError):
     """A version directory that is there and does not hold what is asked for."""
+
+
+class InvalidServingConfig(PipelineError):
+    """A server's config file that cannot be followed."""
+
+
+class InvalidReleaseLog(PipelineError):
+    """A record of releases with a line that is none; the text names file and line."""
+
+
+class ReleaseRefused(PipelineError):
+    """A change of what is served that is not made; the text says why, and the way out."""
+
+
+class RolloutFailed(PipelineError):
+    """A server that does not answer, or does not serve what it should; the text names it."""

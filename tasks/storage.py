@@ -63,7 +63,7 @@ def publish_sealed(target: Path) -> Iterator[Path]:
             yield aside
             seal(aside)
             if target.exists() and not is_intact(target):
-                _take_away(target)
+                take_away(target)
     except FileExistsError:
         if not is_intact(target):
             raise
@@ -164,6 +164,14 @@ def is_intact(directory: Path, *, contents: bool = True) -> bool:
         return False
 
 
+def take_away(target: Path) -> None:
+    """Rename a folder aside, then remove it, so that nobody sees half of it."""
+    grave, lock = _open_aside(target)
+    target.rename(grave / target.name)
+    _remove(grave)
+    os.close(lock)
+
+
 def flush_tree(directory: Path) -> None:
     """Flush every file and folder below `directory` to the disk, and `directory` itself."""
     for root, _, files in os.walk(directory, topdown=False):
@@ -226,14 +234,6 @@ def _try_lock(path: Path) -> int | None:
         os.close(handle)
         return None
     return handle
-
-
-def _take_away(target: Path) -> None:
-    """Rename `target` aside, then remove it, so that nobody sees half of it."""
-    grave, lock = _open_aside(target)
-    target.rename(grave / target.name)
-    _remove(grave)
-    os.close(lock)
 
 
 def _remove(path: Path) -> None:

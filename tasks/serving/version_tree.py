@@ -6,6 +6,7 @@ that it has seen. So a version that is there is never touched: it either is what
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,3 +78,14 @@ class WantedVersion:
             "A published version never changes: give the new recipe another version number or another --base-path, "
             f"ask for the recipe that is there, or remove {self.path} if no server uses it."
         )
+
+
+def find_versions(base_path: Path) -> list[int]:
+    """The versions in a tree, oldest first: folders with a number for a name, written as the server would."""
+    try:
+        names = [entry.name for entry in base_path.iterdir() if entry.is_dir()]
+    except OSError:
+        return []
+    return sorted(
+        int(name) for name in names if re.fullmatch(r"[1-9][0-9]{0,18}", name) and int(name) <= LARGEST_VERSION
+    )
