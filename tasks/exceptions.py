@@ -9,6 +9,7 @@ PipelineError
 ├── ExportFailed          a SavedModel that does not load again, or does not pass its gate
 ├── VersionConflict       a version directory that is there and holds something else
 ├── InvalidServingConfig  a server's config file that cannot be read, or that names a version that is gone
+├── VerificationFailed    a version tree with faults in it
 ├── InvalidReleaseLog     a record of releases with a line that is none
 ├── ReleaseRefused        a change that would harm what is served, or that is based on what is no longer so
 └── RolloutFailed         a server that does not answer, or does not serve what it should
@@ -49,6 +50,10 @@ class VersionConflict(PipelineError):
 
 class InvalidServingConfig(PipelineError):
     """A server's config file that cannot be followed."""
+
+
+class VerificationFailed(PipelineError):
+    """A version tree that a server cannot serve as it is."""
 
 
 class InvalidReleaseLog(PipelineError):

@@ -44,10 +44,10 @@ class VersionsParameter(luigi.Parameter):
         return format_versions(x)
 
     def normalize(self, x: Any) -> tuple[int, ...]:
-        """Accept a text, a number or any series of numbers."""
+        """Accept a text, a number or any series of numbers, none too: the task knows whether it needs one."""
         if isinstance(x, str | int):
             return parse_versions(str(x))
-        return parse_versions(",".join(str(version) for version in x))
+        return parse_versions(",".join(str(version) for version in x)) if x else ()
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
         """Say nothing: `normalize` has made sure."""

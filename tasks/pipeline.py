@@ -17,7 +17,7 @@ import luigi
 
 from tasks import provenance, recipes, storage
 from tasks.data.dataset import find_dataset
-from tasks.exceptions import InvalidParameter
+from tasks.exceptions import InvalidParameter, PipelineError
 from tasks.model.architectures import find_architecture
 from tasks.parameters import ALLOWED as VERSIONS_ALLOWED
 from tasks.parameters import (
@@ -28,6 +28,7 @@ from tasks.parameters import (
     VersionsParameter,
 )
 from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
+from tasks.serving import gates
 from tasks.serving.version_tree import WantedVersion
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,8 @@ class RecipeTask(ReportedTask):
         completed = asdict(recipes.complete_recipe(values, values.get("version")))
         for key in recipes.TRAINING_KEYS:
             completed[key] = recipes.training_setting(key, values.get(key))
+        for key in recipes.EXPORT_KEYS:
+            completed[key] = recipes.export_setting(key, values.get(key))
         return [(name, completed.get(name, values[name])) for name, _ in params]
 
 
@@ -196,12 +199,21 @@ class TrainModel(TrainingTask):
             record["iterations"] = stop - start
 
 
-class ExportVersion(TrainingTask):
+class ExportTask(TrainingTask):
+    """The parameters of all that exports: where to, what a version carries, and what it has to pass."""
+
+    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    warmup_records = RecipeParameter("requests that the server replays before a version is available, 0 to 1000")
+    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
+    max_regression = RecipeParameter("how far validation accuracy may lie below that of the label stable, 0 to 1")
+    config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
+    allow_signature_change = luigi.BoolParameter(description="publish it even if clients of stable will be refused")
+
+
+class ExportVersion(ExportTask):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
-    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
 
     @property
     def recipe(self) -> recipes.Recipe:
@@ -215,13 +227,21 @@ class ExportVersion(TrainingTask):
             version=self.version,
             recipe=self.recipe.shaping(),
             threads=self.threads,
+            warmup_records=self.warmup_records,
             min_accuracy=self.min_accuracy,
         )
 
     def requires(self) -> dict[str, luigi.Task]:
-        if self.output().obstacle():
+        try:
+            self.find_baseline()
+        except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
         return {"dataset": self.needed_dataset, "training": self.needed_training}
+
+    def find_baseline(self) -> gates.Baseline | None:
+        """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
+        self.output().refuse_obstacles()
+        return gates.find_baseline(Path(self.base_path), self.version, Path(self.config_path))
 
     @property
     def needed_dataset(self) -> PrepareDataset:
@@ -234,8 +254,7 @@ class ExportVersion(TrainingTask):
         return self.clone(TrainModel)
 
     def run(self) -> None:
-        wanted = self.output()
-        wanted.refuse_obstacles()
+        wanted, baseline = self.output(), self.find_baseline()
         prepare_tensorflow(self.threads)
         from tasks.data import arrays
         from tasks.model import checkpoints
@@ -255,11 +274,19 @@ class ExportVersion(TrainingTask):
                         dataset_checksums=find_dataset(self.dataset).checksums,
                         made_with=provenance.made_with(),
                     )
+                    comparison = gates.judge(
+                        baseline,
+                        manifest,
+                        splits.validation,
+                        max_regression=self.max_regression,
+                        allow_signature_change=self.allow_signature_change,
+                    )
             except FileExistsError:
                 wanted.refuse_obstacles()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
             record["metrics"] = {split: entry["accuracy"] for split, entry in manifest.metrics.items()}
+            record["comparison"] = comparison
         logger.info(
             "Published version %d (%s, %d iterations): validation accuracy %.4f, test accuracy %.4f",
             self.version,
@@ -270,12 +297,10 @@ class ExportVersion(TrainingTask):
         )
 
 
-class ExportAllVersions(TrainingTask, luigi.WrapperTask):
+class ExportAllVersions(ExportTask, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
-    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
 
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
@@ -284,6 +309,8 @@ class ExportAllVersions(TrainingTask, luigi.WrapperTask):
         given = dict(values)
         if not given["versions"]:
             raise InvalidParameter(f"versions: none given; allowed are {VERSIONS_ALLOWED}")
+        for key in recipes.EXPORT_KEYS:
+            recipes.export_setting(key, given[key])
         for version in given["versions"]:
             recipes.complete_recipe(given, version)
         return values

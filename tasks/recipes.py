@@ -98,6 +98,10 @@ KEYS: dict[str, Check] = {
     "min_accuracy": number("a number from 0 to 1", lambda accuracy: 0 <= accuracy <= 1),
 }
 TRAINING_KEYS: dict[str, Check] = {"threads": whole_number(1, 256), "segment": whole_number(1, MOST_ITERATIONS)}
+EXPORT_KEYS: dict[str, Check] = {
+    "warmup_records": whole_number(0, 1000),  # TensorFlow Serving's limit
+    "max_regression": number("a number from 0 to 1", lambda regression: 0 <= regression <= 1),
+}
 
 # The tutorial's hyperparameters; optimizer and learning rate are the model's own.
 DEFAULTS: dict[str, Value] = {
@@ -110,6 +114,7 @@ DEFAULTS: dict[str, Value] = {
     "min_accuracy": 0.0,
     "threads": 1,
     "segment": 1000,
+    "warmup_records": 3,
 }
 
 
@@ -148,6 +153,15 @@ def training_setting(key: str, given: Any = None) -> int:
     return int(_look_up(key, TRAINING_KEYS[key], {key: given}, ["training"]) or 0)
 
 
+def export_setting(key: str, given: Any = None) -> Value | None:
+    """A setting of `[export]`: as given, or from there, or the default; None for a gate that is not set.
+
+    Raises:
+        InvalidParameter: a value that is not allowed.
+    """
+    return _look_up(key, EXPORT_KEYS[key], {key: given}, ["export"])
+
+
 def total_iterations(schedule: str, training_iteration: int, given: Any = None) -> int:
     """After how many iterations the schedule of a training ends; 0 for one that does not.
 
@@ -179,6 +193,8 @@ def check_config(sections: tuple[str, ...]) -> None:
                     )
         elif section == "training":
             _refuse_unknown(section, keys, TRAINING_KEYS)
+        elif section == "export":
+            _refuse_unknown(section, keys, EXPORT_KEYS)
         elif section == "recipe" or section.startswith("recipe."):
             _refuse_unknown(section, keys, KEYS)
             if section != "recipe":

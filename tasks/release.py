@@ -107,6 +107,7 @@ class PromoteVersion(LabelTask):
         return self.served.labels().get(self.label) == self.version
 
     def change(self) -> None:
+        import_tensorflow()
         from tasks.serving import fitness, promotion
 
         promotion.promote(
@@ -123,6 +124,7 @@ class RollBack(LabelTask):
         return promotion.is_rolled_back(self.served, self.label)
 
     def change(self) -> None:
+        import_tensorflow()
         from tasks.serving import fitness, promotion
 
         promotion.roll_back(self.served, self.label, find_rollout(self), check=fitness.refuse_unfit, why=self.why)
@@ -152,6 +154,7 @@ class RetireVersions(ReleaseTask):
     apply = luigi.BoolParameter(significant=False, description="remove them")
 
     def change(self) -> None:
+        import_tensorflow()
         from tasks.serving import fitness, retirement
 
         if self.keep < 1:
@@ -168,7 +171,8 @@ class ConfirmRollout(ReleaseTask):
     timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
 
     def change(self) -> None:
-        from tasks.serving import fitness, version_tree
+        import_tensorflow()
+        from tasks.serving import fitness, tree_lint
 
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
@@ -176,7 +180,7 @@ class ConfirmRollout(ReleaseTask):
         fitness.refuse_unfit(served.base_path, self.version)
         rollout.wait_for(self.version, listed_since=0.0)
         rollout.replay(self.version, served.base_path / str(self.version))
-        published = ", ".join(map(str, version_tree.find_versions(served.base_path)))
+        published = ", ".join(map(str, tree_lint.find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
 
@@ -190,7 +194,4 @@ def find_rollout(task: Any) -> Rollout:
     for name, seconds in (("wait_seconds", wait), ("timeout_seconds", task.timeout_seconds)):
         if not 0 <= seconds < float("inf"):
             raise InvalidParameter(f"{name} = {seconds}: allowed are seconds from 0")
-    servers = find_servers(task.server)
-    if servers:
-        import_tensorflow()  # quietly, before the servers' stubs do
-    return Rollout(task.served.name, servers, task.timeout_seconds, wait)
+    return Rollout(task.served.name, find_servers(task.server), task.timeout_seconds, wait)

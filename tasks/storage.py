@@ -129,6 +129,28 @@ def sweep(directory: Path) -> list[Path]:
     return swept
 
 
+def is_being_written(path: Path) -> bool:
+    """Whether a live process holds the lock of what it is writing under an aside name."""
+    lock = _try_lock(path)
+    if lock is not None:
+        os.close(lock)
+    return lock is None and path.exists()
+
+
+@contextlib.contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """Hand out an empty folder in `parent` that is gone when the block ends; one of a killed run is swept."""
+    with explain_os_errors(parent):
+        make_directory(parent)
+        sweep(parent)
+        scratch, lock = _open_aside(parent / "scratch")
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            os.close(lock)
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from tasks import storage
 from tasks.exceptions import ExportFailed
 from tasks.model.evaluation import Evaluation, evaluate
+from tasks.serving.golden import write_golden
+from tasks.serving.loader import check_loads
 from tasks.serving.manifest import Manifest, write_manifest
 from tasks.serving.saved_model import LoadedModel, Scores, check_agreement, load_saved_model, write_saved_model
 from tasks.serving.version_tree import WantedVersion
+from tasks.serving.warmup import replay_warmup, write_warmup
 
 AGREEMENT_IMAGES = 100
 
@@ -54,13 +57,18 @@ def export_version(
         made_with: recorded in the manifest.
 
     Raises:
-        ExportFailed: the SavedModel does not load, its signatures disagree, a score is no number, or its
-            validation accuracy is below `wanted.min_accuracy`.
+        ExportFailed: the SavedModel does not load, its signatures disagree, a score is no number, its warm-up
+            fails, or its validation accuracy is below `wanted.min_accuracy`.
     """
     write_saved_model(directory, scores, weights)
+    check_loads(directory)
+    images = measured_on["validation"].images
     with load_saved_model(directory) as model:
-        metrics = {split: _measure(model, data) for split, data in measured_on.items()}
-        check_agreement(model, measured_on["validation"].images[:AGREEMENT_IMAGES])
+        metrics = {split: measure(model, data) for split, data in measured_on.items()}
+        check_agreement(model, images[:AGREEMENT_IMAGES])
+        write_warmup(directory, images, wanted.warmup_records)
+        replay_warmup(model)
+        write_golden(model, images)
         signatures = model.describe_signatures()
     accuracy = metrics["validation"].accuracy
     if accuracy < wanted.min_accuracy:
@@ -72,6 +80,7 @@ def export_version(
         model_version=wanted.version,
         recipe=wanted.recipe,
         threads=wanted.threads,
+        warmup_records=wanted.warmup_records,
         dataset_checksums=dataset_checksums,
         metrics={split: asdict(evaluation) for split, evaluation in metrics.items()},
         signatures=signatures,
@@ -82,7 +91,12 @@ def export_version(
     return manifest
 
 
-def _measure(model: LoadedModel, data: LabelledImages) -> Evaluation:
+def measure(model: LoadedModel, data: LabelledImages) -> Evaluation:
+    """Measure a loaded model through `predict_images`.
+
+    Raises:
+        ExportFailed: a score is NaN or infinite.
+    """
     try:
         return evaluate(model.predict(data.images), data.labels)
     except ValueError as error:

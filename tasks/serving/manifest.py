@@ -21,13 +21,15 @@ Setting = str | int | float
 class Manifest:
     """Everything known about a version that is the same whenever and wherever it is made.
 
-    `recipe` and `threads` are all that shapes its bytes besides the data, `dataset_checksums` identify that;
+    `recipe`, `threads` and `warmup_records` are all that shapes its bytes besides the data, which
+    `dataset_checksums` identify;
     `metrics` are by split; `files` are all files of the version but the manifest, with size and SHA-256.
     """
 
     model_version: int
     recipe: Mapping[str, Setting]
     threads: int
+    warmup_records: int
     dataset_checksums: Mapping[str, str]
     metrics: Mapping[str, Mapping[str, Any]]
     signatures: Mapping[str, Any]
@@ -40,10 +42,13 @@ class Manifest:
         """What a recipe's `min_accuracy` is compared with."""
         return float(self.metrics["validation"]["accuracy"])
 
-    def differences(self, recipe: Mapping[str, Setting], threads: int) -> dict[str, tuple[Any, Any]]:
-        """The keys in which this version differs from the one asked for -> (value here, value asked for)."""
-        here = {**self.recipe, "threads": self.threads}
-        asked = {**recipe, "threads": threads}
+    def differences(self, recipe: Mapping[str, Setting], **settings: Setting) -> dict[str, tuple[Any, Any]]:
+        """The keys in which this version differs from the one asked for -> (value here, value asked for).
+
+        `settings` are those of the fields beside the recipe that are asked for by name: threads, warmup_records.
+        """
+        here = {**self.recipe, **{name: getattr(self, name) for name in settings}}
+        asked = {**recipe, **settings}
         return {key: (here.get(key), asked.get(key)) for key in {**asked, **here} if here.get(key) != asked.get(key)}
 
 

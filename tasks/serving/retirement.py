@@ -13,17 +13,15 @@ from pathlib import Path
 from tasks import storage
 from tasks.exceptions import ReleaseRefused
 from tasks.serving.served_model import Edit, ServedModel
-from tasks.serving.version_tree import find_versions
+from tasks.serving.tree_lint import QUARANTINED, find_versions
 from tasks.serving.waiting import awaited_versions
-
-DENIED = ".denied"
 
 MIB = 1 << 20
 
 
 def denied(base_path: Path, version: int) -> Path:
     """What a quarantined version is called."""
-    return base_path / f"{version}{DENIED}"
+    return base_path / f"{version}{QUARANTINED}"
 
 
 def is_quarantined(base_path: Path, version: int) -> bool:

@@ -14,7 +14,6 @@ from tasks.serving.model_servers import AVAILABLE, END, ModelServer, VersionStat
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-TOLERANCE = 1e-4  # of a score; other processors and thread counts differ in the last digits
 
 
 @dataclass(frozen=True)
@@ -89,6 +88,8 @@ class Rollout:
             RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
                 the version carries no golden requests.
         """
+        from tasks.serving.golden import TOLERANCE
+
         for server in self.servers:
             differences = list(server.replay(self.model, version, version_directory))
             if not differences:

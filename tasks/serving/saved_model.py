@@ -9,12 +9,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tasks.exceptions import ExportFailed
 
@@ -28,6 +31,7 @@ CLASSIFY_SIGNATURE = "serving_default"
 FEATURE = "x"
 BATCH = 1000
 AGREEMENT = 1e-5
+VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 Scores = Callable[[tf.Tensor, Callable[..., tf.Tensor]], tf.Tensor]
 
@@ -73,8 +77,6 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
                 CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
             },
         )
-    if not (directory / "variables" / "variables.index").is_file():
-        raise ExportFailed(f"{directory}: TensorFlow wrote no variables/variables.index")
 
 
 def _predict_signature(images: tf.Tensor, scores: tf.Tensor) -> Any:
@@ -139,33 +141,63 @@ class LoadedModel:
         return classes, scores
 
     def describe_signatures(self) -> dict[str, Any]:
-        """Signature -> method, and name, dtype and shape of each input and output (-1 for any size)."""
+        """See `describe_signatures`."""
+        return describe_signatures(self.signatures)
 
-        def tensors(infos: Mapping[str, Any]) -> dict[str, Any]:
-            return {
-                key: {
-                    "dtype": tf.as_dtype(infos[key].dtype).name,
-                    "shape": [int(dim.size) for dim in infos[key].tensor_shape.dim],
-                }
-                for key in sorted(infos)
-            }
 
-        return {
-            name: {
-                "method": signature.method_name,
-                "inputs": tensors(signature.inputs),
-                "outputs": tensors(signature.outputs),
-            }
-            for name, signature in sorted(self.signatures.items())
+def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, Any]:
+    """Signature -> method, and name, dtype and shape of each input and output (-1: any size; None: any rank)."""
+
+    def tensors(infos: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: {"dtype": tf.as_dtype(infos[key].dtype).name, "shape": shape(infos[key])} for key in sorted(infos)}
+
+    def shape(info: Any) -> list[int] | None:
+        return None if info.tensor_shape.unknown_rank else [int(dim.size) for dim in info.tensor_shape.dim]
+
+    return {
+        name: {
+            "method": signature.method_name,
+            "inputs": tensors(signature.inputs),
+            "outputs": tensors(signature.outputs),
         }
+        for name, signature in sorted(signatures.items())
+    }
+
+
+def read_meta_graph(directory: Path) -> Any:
+    """The MetaGraphDef that is served, read without loading it.
+
+    Raises:
+        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
+    """
+    path = directory / "saved_model.pb"
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except OSError as error:
+        raise ExportFailed(f"{path}: {error.strerror}") from error
+    except DecodeError as error:
+        raise ExportFailed(f"{path}: no SavedModel ({error})") from error
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(TAGS):
+            return meta_graph
+    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
+
+
+def needs_variables(directory: Path) -> bool:
+    """Whether the graph has variables, and so needs the files that hold their values."""
+    graph = read_meta_graph(directory).graph_def
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op in VARIABLE_OPS for node in nodes)
 
 
 @contextlib.contextmanager
-def load_saved_model(directory: Path) -> Iterator[LoadedModel]:
+def load_saved_model(
+    directory: Path, required: Sequence[str] = (PREDICT_SIGNATURE, CLASSIFY_SIGNATURE)
+) -> Iterator[LoadedModel]:
     """Load a SavedModel into a clean graph.
 
     Raises:
-        ExportFailed: it does not load, or a signature is missing.
+        ExportFailed: it does not load, or a required signature is missing.
     """
     graph = tf.Graph()
     with graph.as_default(), tf1.Session(graph=graph) as session:
@@ -174,7 +206,7 @@ def load_saved_model(directory: Path) -> Iterator[LoadedModel]:
         except (OSError, RuntimeError, tf.errors.OpError) as error:
             raise ExportFailed(f"{directory}: does not load as a SavedModel: {str(error).splitlines()[0]}") from error
         signatures = dict(loaded.signature_def)
-        missing = {PREDICT_SIGNATURE, CLASSIFY_SIGNATURE} - set(signatures)
+        missing = set(required) - set(signatures)
         if missing:
             raise ExportFailed(f"{directory}: signature {', '.join(sorted(missing))} is missing")
         yield LoadedModel(directory, session, signatures)

@@ -20,7 +20,7 @@ from tasks import storage
 from tasks.exceptions import InvalidServingConfig
 from tasks.serving.model_config import find_model, labels, read_config
 from tasks.serving.release_log import LogWriter, Move, ReleaseLog
-from tasks.serving.version_tree import find_versions
+from tasks.serving.tree_lint import find_versions
 from tasks.serving.waiting import awaited_versions
 
 MODEL = "saved_model.pb"  # what the server recognises a SavedModel by

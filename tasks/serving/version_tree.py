@@ -6,14 +6,14 @@ that it has seen. So a version that is there is never touched: it either is what
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tasks import storage
 from tasks.exceptions import VersionConflict
-from tasks.serving.manifest import MANIFEST, Setting, read_manifest
+from tasks.serving.manifest import MANIFEST, Manifest, Setting, read_manifest
 
 LARGEST_VERSION = 2**63 - 1
 
@@ -26,6 +26,7 @@ class WantedVersion:
     version: int
     recipe: Mapping[str, Setting]
     threads: int
+    warmup_records: int
     min_accuracy: float
 
     @property
@@ -38,7 +39,7 @@ class WantedVersion:
         manifest = read_manifest(self.path)
         return (
             manifest is not None
-            and not manifest.differences(self.recipe, self.threads)
+            and not self._differences(manifest)
             and manifest.validation_accuracy >= self.min_accuracy
         )
 
@@ -52,7 +53,7 @@ class WantedVersion:
                 f"{self.path} is there, but was not made by this pipeline (no readable {MANIFEST.as_posix()} in it); "
                 f"nothing was overwritten. {self._ways_out()}"
             )
-        differences = manifest.differences(self.recipe, self.threads)
+        differences = self._differences(manifest)
         if differences:
             listed = ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in differences.items())
             return f"{self.path} is there with another recipe: {listed}; nothing was overwritten. {self._ways_out()}"
@@ -73,19 +74,11 @@ class WantedVersion:
         if obstacle:
             raise VersionConflict(obstacle)
 
+    def _differences(self, manifest: Manifest) -> dict[str, tuple[Any, Any]]:
+        return manifest.differences(self.recipe, threads=self.threads, warmup_records=self.warmup_records)
+
     def _ways_out(self) -> str:
         return (
             "A published version never changes: give the new recipe another version number or another --base-path, "
             f"ask for the recipe that is there, or remove {self.path} if no server uses it."
         )
-
-
-def find_versions(base_path: Path) -> list[int]:
-    """The versions in a tree, oldest first: folders with a number for a name, written as the server would."""
-    try:
-        names = [entry.name for entry in base_path.iterdir() if entry.is_dir()]
-    except OSError:
-        return []
-    return sorted(
-        int(name) for name in names if re.fullmatch(r"[1-9][0-9]{0,18}", name) and int(name) <= LARGEST_VERSION
-    )
