@@ -113,7 +113,8 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _no_garbage_collection(), _absent("sklearn"), _stderr_closed():
-        import tensorflow as tf  # noqa: F401 - the point of this function
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
 
 
 def prepare_tensorflow(threads: int) -> None:
@@ -125,7 +126,6 @@ def prepare_tensorflow(threads: int) -> None:
     import_tensorflow()
     import tensorflow as tf
 
-    tf.get_logger().setLevel("ERROR")
     threading = tf.config.threading
     if threading.get_intra_op_parallelism_threads() == threads:
         return

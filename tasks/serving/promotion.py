@@ -24,12 +24,12 @@ ROLL_BACK = "RollBack"
 Check = Callable[[Path, int], None]
 
 
-def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, check: Check, why: str) -> None:
+def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, check: Check, why: str) -> list[Move]:
     """Point a label at a version; see `_move_label` for the arguments and what it raises."""
-    _move_label(served, label, lambda _: version, rollout, check=check, why=why, task="PromoteVersion")
+    return _move_label(served, label, lambda _: version, rollout, check=check, why=why, task="PromoteVersion")
 
 
-def roll_back(served: ServedModel, label: str, rollout: Rollout, *, check: Check, why: str) -> None:
+def roll_back(served: ServedModel, label: str, rollout: Rollout, *, check: Check, why: str) -> list[Move]:
     """Point a label at what it pointed at before its last move; see `_move_label`."""
 
     def previous(edit: Edit) -> int:
@@ -43,7 +43,7 @@ def roll_back(served: ServedModel, label: str, rollout: Rollout, *, check: Check
             )
         return int(edit.previous(label) or 0)
 
-    _move_label(served, label, previous, rollout, check=check, why=why, task=ROLL_BACK)
+    return _move_label(served, label, previous, rollout, check=check, why=why, task=ROLL_BACK)
 
 
 def is_rolled_back(served: ServedModel, label: str, edit: Edit | None = None) -> bool:
@@ -51,11 +51,6 @@ def is_rolled_back(served: ServedModel, label: str, edit: Edit | None = None) ->
     history, now = (edit.history, edit.found_labels) if edit else (served.history(), served.labels())
     moves = [move for move in history if move.label == label]
     return bool(moves) and moves[-1].task == ROLL_BACK and moves[-1].after == now.get(label)
-
-
-def is_promoted(served: ServedModel, label: str, version: int) -> bool:
-    """Whether a label points at a version."""
-    return served.labels().get(label) == version
 
 
 def _move_label(
@@ -67,8 +62,8 @@ def _move_label(
     check: Check,
     why: str,
     task: str,
-) -> None:
-    """Move a label in two phases.
+) -> list[Move]:
+    """Move a label in two phases; returns the move, or nothing where it pointed there already.
 
     Args:
         served: the model and its config file.
@@ -104,6 +99,7 @@ def _move_label(
             raise
     for move in moves:
         logger.info("Label %s of %s: from version %s to %d", label, served.name, move.before, version)
+    return moves
 
 
 def _point(edit: Edit, label: str, version: int, choose: Callable[[Edit], int], *, task: str, why: str) -> list[Move]:

@@ -44,7 +44,7 @@ class ServedModel:
 
     def labels(self) -> dict[str, int]:
         """Label -> version, as the file says now; raises InvalidServingConfig."""
-        return dict(labels(find_model(read_config(self.config_path), self.base_path)))
+        return dict(sorted(labels(find_model(read_config(self.config_path), self.base_path)).items()))
 
     def history(self) -> list[Move]:
         """The moves of this model, oldest first; raises InvalidReleaseLog."""
@@ -85,7 +85,7 @@ class Edit:
     @property
     def labels(self) -> dict[str, int]:
         """Label -> version, with the changes made here."""
-        return dict(labels(self.model))
+        return dict(sorted(labels(self.model).items()))
 
     def label_history(self, label: str) -> list[Move]:
         """The moves of one label, oldest first."""
