@@ -8,19 +8,22 @@ servers serve a version, and compares what they answer. The config file of the s
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from tasks.exceptions import InvalidParameter, PipelineError
+from tasks.exceptions import InvalidParameter, PipelineError, ReleaseRefused
 from tasks.parameters import FolderParameter, ListOfStringsParameter, VersionParameter
 from tasks.runtime import ReportedTask, import_tensorflow
 
 if TYPE_CHECKING:
     from tasks.serving.rollout import Rollout
     from tasks.serving.served_model import ServedModel
+
+logger = logging.getLogger(__name__)
 
 LABEL = r"[a-zA-Z0-9_]+"
 
@@ -86,7 +89,7 @@ class ReleaseTask(ReportedTask):
 class LabelTask(ReleaseTask):
     """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
 
-    label = LabelParameter(description="such as stable or canary")
+    label = LabelParameter(default="", description="such as stable or canary")
     server = ListOfStringsParameter(
         default=(), significant=False, description="host:port (gRPC) or http://host:port, which must have the version"
     )
@@ -107,12 +110,9 @@ class PromoteVersion(LabelTask):
         return self.served.labels().get(self.label) == self.version
 
     def change(self) -> None:
-        import_tensorflow()
-        from tasks.serving import fitness, promotion
+        from tasks.serving import promotion
 
-        promotion.promote(
-            self.served, self.label, self.version, find_rollout(self), check=fitness.refuse_unfit, why=self.why
-        )
+        promotion.promote(self.served, self.label, self.version, find_rollout(self), check=check_version, why=self.why)
 
 
 class RollBack(LabelTask):
@@ -121,13 +121,15 @@ class RollBack(LabelTask):
     def is_so(self) -> bool:
         from tasks.serving import promotion
 
-        return promotion.is_rolled_back(self.served, self.label)
+        is_done = promotion.is_rolled_back(self.served, self.label)
+        if is_done:
+            logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
+        return is_done
 
     def change(self) -> None:
-        import_tensorflow()
-        from tasks.serving import fitness, promotion
+        from tasks.serving import promotion
 
-        promotion.roll_back(self.served, self.label, find_rollout(self), check=fitness.refuse_unfit, why=self.why)
+        promotion.roll_back(self.served, self.label, find_rollout(self), check=check_version, why=self.why)
 
 
 class QuarantineVersion(ReleaseTask):
@@ -150,16 +152,15 @@ class QuarantineVersion(ReleaseTask):
 class RetireVersions(ReleaseTask):
     """Old versions are gone; without --apply it only prints which would go, and what that frees."""
 
-    keep = luigi.IntParameter(description="how many of the newest versions stay; those in use stay anyway")
+    keep = luigi.IntParameter(default=3, description="how many of the newest versions stay; those in use stay anyway")
     apply = luigi.BoolParameter(significant=False, description="remove them")
 
     def change(self) -> None:
-        import_tensorflow()
-        from tasks.serving import fitness, retirement
+        from tasks.serving import retirement
 
         if self.keep < 1:
             raise InvalidParameter(f"keep = {self.keep}: allowed are whole numbers from 1")
-        lines = retirement.retire(self.served, self.keep, is_good=fitness.is_fit, apply=self.apply, why=self.why)
+        lines = retirement.retire(self.served, self.keep, is_good=is_fit, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
 
 
@@ -167,22 +168,39 @@ class ConfirmRollout(ReleaseTask):
     """The servers serve a version, and answer as it did when it was exported."""
 
     version = VersionParameter(description="the version's number")
-    server = ListOfStringsParameter(description="host:port (gRPC) or http://host:port; several with commas")
+    server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
     timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
 
     def change(self) -> None:
-        import_tensorflow()
-        from tasks.serving import fitness, tree_lint
+        from tasks.serving import tree_lint
 
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
         served, rollout = self.served, find_rollout(self)
-        fitness.refuse_unfit(served.base_path, self.version)
+        check_version(served.base_path, self.version)
         rollout.wait_for(self.version, listed_since=0.0)
         rollout.replay(self.version, served.base_path / str(self.version))
         published = ", ".join(map(str, tree_lint.find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+
+
+def check_version(base_path: Path, version: int) -> None:
+    """Do nothing if a version may be served; raises ReleaseRefused."""
+    from tasks.serving import fitness
+
+    fitness.refuse_foreign(base_path, version)
+    import_tensorflow()  # quietly, before verification and the stubs of the servers do
+    fitness.refuse_unfit(base_path, version)
+
+
+def is_fit(base_path: Path, version: int) -> bool:
+    """Whether a version may be served."""
+    try:
+        check_version(base_path, version)
+    except ReleaseRefused:
+        return False
+    return True
 
 
 def find_rollout(task: Any) -> Rollout:

@@ -50,7 +50,7 @@ class Version:
             try:
                 self.model = load(self.directory)
                 self.state = State.AVAILABLE
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the server tells it
                 self.state, self.error = State.END, f"failed to load: {error}"
 
     def end(self):
@@ -173,7 +173,7 @@ class Servicer(model_service_pb2_grpc.ModelServiceServicer, prediction_service_p
     def __init__(self, owner):
         self.owner = owner
 
-    def GetModelStatus(self, request, context):
+    def GetModelStatus(self, request, context):  # noqa: N802 - gRPC's name
         if self.owner.silent:
             self.owner.stopped.wait(60)
         response = get_model_status_pb2.GetModelStatusResponse()
@@ -184,15 +184,13 @@ class Servicer(model_service_pb2_grpc.ModelServiceServicer, prediction_service_p
                     status.status.error_message = version.error
                     status.status.error_code = 2 if version.error else 0
         if not response.model_version_status:
-            context.abort(
-                grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}"
-            )
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Could not find any versions of model {request.model_spec.name}")
         return response
 
-    def Predict(self, request, context):
+    def Predict(self, request, context):  # noqa: N802 - gRPC's name
         return self.answer("predict_log", request, context)
 
-    def Classify(self, request, context):
+    def Classify(self, request, context):  # noqa: N802 - gRPC's name
         return self.answer("classify_log", request, context)
 
     def answer(self, kind, request, context):

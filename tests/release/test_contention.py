@@ -18,7 +18,8 @@ from tasks.serving.rollout import Rollout
 from tasks.serving.served_model import ServedModel
 
 base_path, config_path, number, tries = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-served, nobody, draw = ServedModel(config_path, base_path, "mnist"), Rollout("mnist", (), 0.0, 0.0), random.Random(number)
+served, nobody = ServedModel(config_path, base_path, "mnist"), Rollout("mnist", (), 0.0, 0.0)
+draw = random.Random(number)
 for index in range(tries):
     why, label = f"{number}/{index}", draw.choice(["stable", "canary"])
     try:
@@ -38,7 +39,7 @@ def check_log(served):
     now = labels(find_model(read_config(served.config_path), served.base_path))
     for label in ("stable", "canary"):
         moves = [entry for entry in entries if entry["label"] == label]
-        assert [entry["from"] for entry in moves] == [None, *(entry["to"] for entry in moves)][: len(moves)]
+        assert [None, *(entry["to"] for entry in moves)][: len(moves)] == [entry["from"] for entry in moves]
         assert now.get(label) == (moves[-1]["to"] if moves else None)
     return entries
 
@@ -56,17 +57,17 @@ def test_two_hundred_moves_from_four_processes(served, in_process):
                 assert config is None or len(config.model_config_list.config) == 1
                 reads += config is not None
                 served.history()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - none is allowed, and the thread must not end silently
                 faults.append(error)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
     printed = [mover.communicate(timeout=300) for mover in movers]
     watcher.join()
-    assert [mover.returncode for mover in movers] == [0] * 4, printed
+    assert [0] * 4 == [mover.returncode for mover in movers], printed
     reported = dict(line.split() for out, _ in printed for line in out.splitlines())
-    assert len(reported) == 200
-    assert faults == []
+    assert 200 == len(reported)
+    assert [] == faults
     assert reads > 50
     entries = check_log(served)
     assert sorted(entry["why"] for entry in entries) == sorted(why for why, moves in reported.items() if moves == "1")
@@ -75,7 +76,7 @@ def test_two_hundred_moves_from_four_processes(served, in_process):
 
 
 def test_processes_that_are_killed_leave_a_log_without_gaps(served, in_process):
-    """Wherever SIGKILL strikes, each move keeps its line with its reason, and no line tells of one that was not made."""
+    """Wherever SIGKILL strikes, each move keeps its line with its reason, and no line tells of any other."""
     reported = {}
     draw = random.Random(1)
     for number in range(6):
@@ -89,7 +90,7 @@ def test_processes_that_are_killed_leave_a_log_without_gaps(served, in_process):
         """The next one in writes what the last one left."""
     entries = check_log(served)
     written = [entry["why"] for entry in entries]
-    assert len(set(written)) == len(written)
+    assert len(written) == len(set(written))
     assert set(written) >= {why for why, moves in reported.items() if moves == "1"}
     assert not set(written) & {why for why, moves in reported.items() if moves == "0"}
 
@@ -126,7 +127,7 @@ promotion.promote(served, "stable", 2, nobody, check=lambda *_: None, why="secon
 
 def die_at(served, in_process, step, moment):
     process = in_process(DYING, served.base_path, served.config_path, step, moment)
-    assert process.wait(60) == -signal.SIGKILL, process.communicate()
+    assert -signal.SIGKILL == process.wait(60), process.communicate()
     with served.edit() as edit:
         return edit.labels, [(move.before, move.after, move.why) for move in edit.history]
 
@@ -134,16 +135,16 @@ def die_at(served, in_process, step, moment):
 def test_a_move_that_was_not_made_leaves_no_line(served, in_process):
     """Killed before the config file is renamed: the label is where it was, and so says the log."""
     expected = {"stable": 1}, [(None, 1, "first")]
-    assert die_at(served, in_process, "publish_file", "before") == expected
+    assert expected == die_at(served, in_process, "publish_file", "before")
 
 
 def test_a_move_that_was_made_gets_its_line(served, in_process):
     """Killed between the rename and the line: the next process writes the line, with the reason that was given."""
     expected = {"stable": 2}, [(None, 1, "first"), (1, 2, "second")]
-    assert die_at(served, in_process, "publish_file", "after") == expected
+    assert expected == die_at(served, in_process, "publish_file", "after")
 
 
 def test_a_line_that_was_written_is_not_written_again(served, in_process):
     """Killed after the line: it is there once."""
     expected = {"stable": 2}, [(None, 1, "first"), (1, 2, "second")]
-    assert die_at(served, in_process, "_append", "after") == expected
+    assert expected == die_at(served, in_process, "_append", "after")

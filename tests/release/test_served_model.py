@@ -27,39 +27,39 @@ def loaded(served):
 def test_labelled_and_newest_versions_are_loaded(served):
     """The policy names every version with a label and the newest two, and no other."""
     promote(served, "stable", 1)
-    assert loaded(served) == [1, 3, 4]
+    assert [1, 3, 4] == loaded(served)
     promote(served, "stable", 2)
-    assert loaded(served) == [2, 3, 4]
+    assert [2, 3, 4] == loaded(served)
 
 
 def test_nothing_but_versions_with_a_label_is_loaded_if_asked_for(base_path, config_path):
     """With keep_loaded 0 the policy names labelled versions alone."""
     served = ServedModel(config_path, base_path, "mnist", keep_loaded=0)
     promote(served, "stable", 1)
-    assert loaded(served) == [1]
+    assert [1] == loaded(served)
 
 
 def test_a_folder_without_a_model_is_not_loaded(served):
     """A folder with a number for a name but no SavedModel is not put on the policy for being new."""
     (served.base_path / "5").mkdir()
     promote(served, "stable", 1)
-    assert loaded(served) == [1, 3, 4]
+    assert [1, 3, 4] == loaded(served)
 
 
 def test_a_version_that_somebody_waits_for_stays_on_the_policy(served):
     """Another promotion takes off what it no longer needs, but not what a live process waits for."""
     with waiting_for(served.config_path.parent, served.base_path, 1):
         promote(served, "stable", 2)
-        assert loaded(served) == [1, 2, 3, 4]
+        assert [1, 2, 3, 4] == loaded(served)
     promote(served, "stable", 3)
-    assert loaded(served) == [3, 4]
+    assert [3, 4] == loaded(served)
 
 
 def test_notes_of_the_dead_are_swept(served):
     """A note whose process has died counts for nothing, and goes."""
     note = served.config_path.parent / ".waiting-dead"
     note.write_text('["x", 1]')
-    assert awaited_versions(served.config_path.parent, served.base_path) == set()
+    assert set() == awaited_versions(served.config_path.parent, served.base_path)
     assert not note.exists()
 
 
@@ -75,8 +75,8 @@ def test_what_a_person_added_stays(served):
     before = read_config(served.config_path)
     promote(served, "stable", 2)
     after = read_config(served.config_path)
-    assert find_model(after, served.base_path).version_labels.pop("stable") == 2
-    assert after == before
+    assert 2 == find_model(after, served.base_path).version_labels.pop("stable")
+    assert before == after
     assert not list(served.config_path.parent.glob("*.by-hand"))
 
 
@@ -88,8 +88,8 @@ def test_two_models_share_a_file_and_a_log(served, base_path, config_path):
     (other_tree / "1").rename(served.base_path / "1")
     promote(served, "stable", 1)
     promote(other, "stable", 3)
-    assert (served.labels(), other.labels()) == ({"stable": 1}, {"stable": 3})
-    assert [move.after for move in served.history()] == [1]
+    assert ({"stable": 1}, {"stable": 3}) == (served.labels(), other.labels())
+    assert [1] == [move.after for move in served.history()]
 
 
 def test_a_comment_is_kept_beside_the_file(served):
@@ -98,9 +98,9 @@ def test_a_comment_is_kept_beside_the_file(served):
     served.config_path.write_text(text)
     promote(served, "stable", 1)
     (kept,) = served.config_path.parent.glob("models.config.*.by-hand")
-    assert kept.read_text() == text
+    assert text == kept.read_text()
     promote(served, "stable", 2)
-    assert len(list(served.config_path.parent.glob("*.by-hand"))) == 1
+    assert 1 == len(list(served.config_path.parent.glob("*.by-hand")))
 
 
 def test_a_label_that_was_moved_by_hand_gets_its_line(served):
@@ -110,18 +110,18 @@ def test_a_label_that_was_moved_by_hand_gets_its_line(served):
     served.config_path.write_text(text.replace("value: 1", "value: 2"))
     promote(served, "stable", 3)
     history = [(move.before, move.after, move.why) for move in served.history()]
-    assert history == [(None, 1, ""), (1, 2, FOUND), (2, 3, "")]
+    assert [(None, 1, ""), (1, 2, FOUND), (2, 3, "")] == history
     roll_back(served, "stable")
-    assert served.labels() == {"stable": 2}
+    assert {"stable": 2} == served.labels()
 
 
 def test_rolling_back_twice_goes_back_once(served):
     """A roll-back that is asked for again, by a scheduler that retries, changes nothing."""
     for version in (1, 2, 3):
         promote(served, "stable", version)
-    assert len(roll_back(served, "stable")) == 1
-    assert roll_back(served, "stable") == []
-    assert served.labels() == {"stable": 2}
+    assert 1 == len(roll_back(served, "stable"))
+    assert [] == roll_back(served, "stable")
+    assert {"stable": 2} == served.labels()
 
 
 def test_there_is_nothing_before_the_first_promotion(served):
@@ -129,7 +129,7 @@ def test_there_is_nothing_before_the_first_promotion(served):
     promote(served, "stable", 1)
     with pytest.raises(ReleaseRefused, match="pointed at nothing before"):
         roll_back(served, "stable")
-    assert served.labels() == {"stable": 1}
+    assert {"stable": 1} == served.labels()
 
 
 def test_a_roll_back_refuses_what_changed_while_it_waited(served):
@@ -143,12 +143,14 @@ def test_a_roll_back_refuses_what_changed_while_it_waited(served):
 
     with pytest.raises(ReleaseRefused, match="was moved to 4 meanwhile"):
         promotion.roll_back(served, "stable", Promoting("mnist", (), 0.0), check=check_nothing, why="")
-    assert served.labels() == {"stable": 4}
+    assert {"stable": 4} == served.labels()
 
 
 def test_a_promotion_that_fails_puts_the_file_back(served):
     """A server that does not get the version to work: the file is as before, comments and all."""
-    served.config_path.write_text("# by hand\n" + f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" }} }}')
+    served.config_path.write_text(
+        "# by hand\n" + f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" }} }}'
+    )
     before = served.config_path.read_bytes()
 
     class Failing(Rollout):
@@ -158,7 +160,7 @@ def test_a_promotion_that_fails_puts_the_file_back(served):
 
     with pytest.raises(RolloutFailed):
         promote(served, "stable", 1, Failing("mnist", (), 0.0))
-    assert served.config_path.read_bytes() == before
+    assert before == served.config_path.read_bytes()
     assert not served.log.path.exists()
 
 
@@ -183,7 +185,7 @@ def test_a_version_that_goes_meanwhile_gets_no_label(served):
 
     with pytest.raises(ReleaseRefused, match="has gone meanwhile"):
         promote(served, "stable", 1, Quarantining("mnist", (), 0.0))
-    assert served.labels() == {}
+    assert {} == served.labels()
 
 
 @pytest.mark.parametrize(
@@ -200,11 +202,11 @@ def test_a_config_that_is_none_is_left_alone(served, text, said):
     """One line that names the file and what is wrong; the bytes stay."""
     content = text.encode(errors="surrogateescape")
     served.config_path.write_bytes(content)
-    with pytest.raises(InvalidServingConfig, match="models.config") as raised:
+    with pytest.raises(InvalidServingConfig, match=r"models\.config") as raised:
         promote(served, "stable", 1)
     assert said in str(raised.value)
-    assert len(str(raised.value).splitlines()) == 1
-    assert served.config_path.read_bytes() == content
+    assert 1 == len(str(raised.value).splitlines())
+    assert content == served.config_path.read_bytes()
 
 
 def test_a_line_that_is_none_stops_everything(served):
@@ -212,9 +214,9 @@ def test_a_line_that_is_none_stops_everything(served):
     promote(served, "stable", 1)
     with served.log.path.open("a") as stream:
         stream.write("hello\n")
-    with pytest.raises(InvalidReleaseLog, match="releases.jsonl, line 2"):
+    with pytest.raises(InvalidReleaseLog, match=r"releases\.jsonl, line 2"):
         promote(served, "stable", 2)
-    assert served.labels() == {"stable": 1}
+    assert {"stable": 1} == served.labels()
 
 
 def test_a_line_that_is_cut_short_is_mended(served):
@@ -224,7 +226,7 @@ def test_a_line_that_is_cut_short_is_mended(served):
     for tail in (b'{"when": "2026', b""):
         served.log.path.write_bytes((content + tail) if tail else content[:-1])
         with served.edit():
-            assert served.log.path.read_bytes() == content
+            assert content == served.log.path.read_bytes()
 
 
 def test_retirement_spares_what_is_needed(served):
@@ -233,8 +235,8 @@ def test_retirement_spares_what_is_needed(served):
     promote(served, "stable", 2)
     lines = retirement.retire(served, 1, is_good=lambda *_: True, apply=True, why="")
     assert lines[0].startswith(str(served.base_path / "3"))
-    assert sorted(path.name for path in served.base_path.iterdir()) == ["1", "2", "4"]
-    assert loaded(served) == [2, 4]
+    assert ["1", "2", "4"] == sorted(path.name for path in served.base_path.iterdir())
+    assert [2, 4] == loaded(served)
 
 
 def test_retirement_spares_the_newest_good_version(served):
@@ -243,7 +245,7 @@ def test_retirement_spares_the_newest_good_version(served):
     assert lines[-1].endswith("2, 4 stay")
     with pytest.raises(ReleaseRefused, match="none is removed"):
         retirement.retire(served, 1, is_good=lambda *_: False, apply=True, why="")
-    assert len(list(served.base_path.iterdir())) == 4
+    assert 4 == len(list(served.base_path.iterdir()))
     assert not served.config_path.exists()
 
 
@@ -253,8 +255,8 @@ def test_quarantine_takes_labels_off_only_if_forced(served):
     with pytest.raises(ReleaseRefused, match="RollBack --label stable"):
         retirement.quarantine(served, 4, force=False, why="")
     retirement.quarantine(served, 4, force=True, why="wrong")
-    assert sorted(path.name for path in served.base_path.iterdir()) == ["1", "2", "3", "4.denied"]
-    assert (served.labels(), loaded(served)) == ({}, [2, 3])
+    assert ["1", "2", "3", "4.denied"] == sorted(path.name for path in served.base_path.iterdir())
+    assert ({}, [2, 3]) == (served.labels(), loaded(served))
     assert [(move.label, move.before, move.after) for move in served.history()][1:] == [
         ("stable", 4, None),
         (None, 4, None),

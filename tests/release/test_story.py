@@ -81,8 +81,8 @@ def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config
         release("RetireVersions", "--keep", "1", "--apply", "--why", "disk")
         wait_until(lambda: server.serving() == [2, 4])
 
-        assert server.refusals == []
-    assert sorted(path.name for path in base_path.iterdir()) == ["1", "2", "4"]
+        assert [] == server.refusals
+    assert ["1", "2", "4"] == sorted(path.name for path in base_path.iterdir())
     assert read_moves(config_path) == [
         ("stable", None, 1),
         ("canary", None, 2),
@@ -91,8 +91,8 @@ def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config
         ("stable", 1, 4),
         (None, 3, None),
     ]
-    assert find_model(read_config(config_path), "/somewhere/else").name == "other"
-    assert [path.read_text() for path in config_path.parent.glob("models.config.*.by-hand")] == [BY_HAND % base_path]
+    assert "other" == find_model(read_config(config_path), "/somewhere/else").name
+    assert [BY_HAND % base_path] == [path.read_text() for path in config_path.parent.glob("models.config.*.by-hand")]
 
 
 def test_server_refuses_a_label_that_comes_with_its_version(base_path, config_path):
@@ -104,8 +104,8 @@ def test_server_refuses_a_label_that_comes_with_its_version(base_path, config_pa
         wait_until(lambda: server.serving() == [1])
         config_path.write_text(one_step % (base_path, "versions: 1 versions: 2", 2))
         wait_until(lambda: len(server.refusals) >= 5)
-        assert server.labels == {("mnist", "stable"): 1}
-        assert server.serving() == [1]
+        assert {("mnist", "stable"): 1} == server.labels
+        assert [1] == server.serving()
     with pytest.raises(Refused), ConfigServer(config_path):
         """Without the option it does not even start with a label in the file."""
 
@@ -116,7 +116,7 @@ def test_the_real_server_follows_too(release, base_path, config_path):
     binary = shutil.which("tensorflow_model_server")
     if binary is None:
         pytest.skip("tensorflow_model_server is not on the PATH")
-    config_path.write_text(BY_HAND.replace("  config { name: \"other\"", "  # {") % base_path)
+    config_path.write_text(BY_HAND.replace('  config { name: "other"', "  # {") % base_path)
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -140,7 +140,7 @@ def test_the_real_server_follows_too(release, base_path, config_path):
         ):
             release(*arguments, "--server", server.address)
         assert AVAILABLE in {status.state for status in server.statuses("mnist") if status.version == 1}
-        assert labels(find_model(read_config(config_path), base_path)) == {"stable": 1}
+        assert {"stable": 1} == labels(find_model(read_config(config_path), base_path))
     finally:
         process.kill()
         process.wait()
