@@ -32,8 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Export one version; returns 0 only if it is there, and 1 if it could not be made. Wrong usage exits with 2."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    # Luigi's own way to give a task further up the chain its parameter
-    get_config().set("DownloadDataset", "archive_dir", str(Path(options.work_dir).expanduser().absolute()))
+    config = get_config()
+    for section in config.sections():
+        if section.partition(".")[0] == "recipe":  # of the working directory, and not even checked here
+            config.remove_section(section)
+    # Luigi's own way to give a task further up the chain its parameter; the configuration reads % as a reference
+    archive_dir = str(Path(options.work_dir).expanduser().absolute()).replace("%", "%%")
+    config.set("DownloadDataset", "archive_dir", archive_dir)
     try:
         task = ExportVersion(
             **TUTORIAL,

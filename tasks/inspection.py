@@ -99,7 +99,7 @@ class VerifyVersions(ReportedTask):
             state=None,
             report=lambda done, _: show(done / stop, f"training version {directory.name} again"),
         )
-        with storage.scratch_directory(Path(self.work_dir)) as scratch:
+        with storage.scratch_directory(Path(self.work_dir, "rebuilt")) as scratch:
             export.export_version(
                 scratch,
                 WantedVersion(

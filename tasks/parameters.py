@@ -44,10 +44,11 @@ class VersionsParameter(luigi.Parameter):
         return format_versions(x)
 
     def normalize(self, x: Any) -> tuple[int, ...]:
-        """Accept a text, a number or any series of numbers, none too: the task knows whether it needs one."""
+        """Accept a text, a number or any series of numbers; an empty series, the default, means not given."""
         if isinstance(x, str | int):
             return parse_versions(str(x))
-        return parse_versions(",".join(str(version) for version in x)) if x else ()
+        given = [str(version) for version in x]
+        return parse_versions(",".join(given)) if given else ()
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
         """Say nothing: `normalize` has made sure."""
@@ -131,11 +132,12 @@ def parse_versions(text: str) -> tuple[int, ...]:
             ) from None
         if high < low:
             raise InvalidParameter(f"versions {text!r}: the range {part.strip()} runs backwards; allowed are {ALLOWED}")
-        if high - low >= MOST_VERSIONS or len(versions) + high - low >= MOST_VERSIONS:
+        if high - low < MOST_VERSIONS:
+            versions.update(range(low, high + 1))
+        if high - low >= MOST_VERSIONS or len(versions) > MOST_VERSIONS:
             raise InvalidParameter(
                 f"versions {text!r}: more than {MOST_VERSIONS:,} versions; that is the most in one run"
             )
-        versions.update(range(low, high + 1))
     return tuple(sorted(versions))
 
 

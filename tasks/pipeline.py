@@ -9,7 +9,6 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,42 +26,12 @@ from tasks.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
+from tasks.recipe_tasks import ExportTask, RecipeTask, TrainingTask
+from tasks.runtime import import_tensorflow, prepare_tensorflow, reporter
 from tasks.serving import gates
 from tasks.serving.version_tree import WantedVersion
 
 logger = logging.getLogger(__name__)
-
-
-class RecipeTask(ReportedTask):
-    """A task that is made with a completed recipe: what was not given is filled in before Luigi makes the task id."""
-
-    dataset = RecipeParameter("mnist, or digits for a machine without a network")
-    work_dir = FolderParameter(default="work", description="folder for archives, arrays and trainings")
-
-    @classmethod
-    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
-        """Complete and check the values; raises InvalidParameter."""
-        values = dict(super().get_param_values(params, args, kwargs))
-        completed = asdict(recipes.complete_recipe(values, values.get("version")))
-        for key in recipes.TRAINING_KEYS:
-            completed[key] = recipes.training_setting(key, values.get(key))
-        for key in recipes.EXPORT_KEYS:
-            completed[key] = recipes.export_setting(key, values.get(key))
-        return [(name, completed.get(name, values[name])) for name, _ in params]
-
-
-class TrainingTask(RecipeTask):
-    """The parameters of all that trains or exports: see `tasks.recipes` for where their values come from."""
-
-    model = RecipeParameter("softmax, cnn, or one of your own")
-    training_iteration = RecipeParameter("training iterations, one batch each")
-    batch_size = RecipeParameter("images in a batch")
-    optimizer = RecipeParameter("sgd, momentum or adam; each model has its own default")
-    learning_rate = RecipeParameter("on the mean loss of a batch; each model has its own default")
-    schedule = RecipeParameter("of the learning rate: constant, linear or cosine")
-    seed = RecipeParameter("of the first weights and of the order of the data")
-    threads = RecipeParameter("TensorFlow's threads in each process, part of what shapes the weights")
 
 
 class DownloadDataset(RecipeTask):
@@ -199,17 +168,6 @@ class TrainModel(TrainingTask):
             record["iterations"] = stop - start
 
 
-class ExportTask(TrainingTask):
-    """The parameters of all that exports: where to, what a version carries, and what it has to pass."""
-
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
-    warmup_records = RecipeParameter("requests that the server replays before a version is available, 0 to 1000")
-    min_accuracy = RecipeParameter("validation accuracy below which nothing is published, 0 to 1")
-    max_regression = RecipeParameter("how far validation accuracy may lie below that of the label stable, 0 to 1")
-    config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
-    allow_signature_change = luigi.BoolParameter(description="publish it even if clients of stable will be refused")
-
-
 class ExportVersion(ExportTask):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
@@ -241,7 +199,13 @@ class ExportVersion(ExportTask):
     def find_baseline(self) -> gates.Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
         self.output().refuse_obstacles()
-        return gates.find_baseline(Path(self.base_path), self.version, Path(self.config_path))
+        return gates.find_baseline(
+            Path(self.base_path),
+            self.version,
+            Path(self.config_path),
+            max_regression=self.max_regression,
+            allow_signature_change=self.allow_signature_change,
+        )
 
     @property
     def needed_dataset(self) -> PrepareDataset:
@@ -274,13 +238,7 @@ class ExportVersion(ExportTask):
                         dataset_checksums=find_dataset(self.dataset).checksums,
                         made_with=provenance.made_with(),
                     )
-                    comparison = gates.judge(
-                        baseline,
-                        manifest,
-                        splits.validation,
-                        max_regression=self.max_regression,
-                        allow_signature_change=self.allow_signature_change,
-                    )
+                    comparison = gates.judge(baseline, manifest, splits.validation)
             except FileExistsError:
                 wanted.refuse_obstacles()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
@@ -313,6 +271,8 @@ class ExportAllVersions(ExportTask, luigi.WrapperTask):
             recipes.export_setting(key, given[key])
         for version in given["versions"]:
             recipes.complete_recipe(given, version)
+        for key in recipes.TRAINING_KEYS:
+            recipes.training_setting(key, given.get(key))
         return values
 
     def requires(self) -> list[luigi.Task]:

@@ -206,10 +206,8 @@ def _look_up(key: str, check: Check, given: Mapping[str, Any], sections: list[st
         return _checked(key, check, given[key], "")
     config = get_config()
     for section in sections:
-        if config.has_section(section):
-            for name in (key, key.replace("_", "-")):
-                if name in config[section]:
-                    return _checked(key, check, config[section][name], f"luigi.cfg [{section}] ")
+        if config.has_option(section, key):
+            return _checked(key, check, config.get(section, key), f"luigi.cfg [{section}] ")
     return DEFAULTS.get(key)
 
 

@@ -20,7 +20,7 @@ import luigi.interface
 from luigi.configuration import get_config
 from luigi.rpc import RPCError
 
-from tasks.exceptions import InvalidParameter, PipelineError
+from tasks.exceptions import PipelineError
 
 luigi_logger = logging.getLogger("luigi-interface")
 
@@ -29,7 +29,7 @@ DEFAULTS = {
     "core": {
         "log_level": "INFO",
         "no_lock": "true",  # several processes may build the same versions; Luigi's lock file would stop all but one
-        "rpc_connect_timeout": "2.5",  # seconds; with Luigi's own values a missing luigid is noticed after a minute
+        "rpc_connect_timeout": "1.5",  # seconds; with Luigi's own values a missing luigid is noticed after a minute
         "rpc_retry_attempts": "3",
         "rpc_retry_wait": "1",
     },
@@ -104,39 +104,30 @@ def import_tensorflow() -> None:
     """Import TensorFlow if this process has not, faster and quieter than it does by itself; run no op.
 
     Called in the parent before the workers fork, so that their children need not import it. Left out of the
-    import: garbage collection (0.4 s here, and 0.8 s at exit if what was imported is not frozen), scikit-learn,
-    which Keras imports wherever it is installed (0.6 s), and the lines that TensorFlow's C++ writes to stderr
-    whatever TF_CPP_MIN_LOG_LEVEL says. GPUs are hidden: they do not give the same bits as a CPU.
+    import: garbage collection (0.4 s here, and 0.8 s at exit if what was imported is not frozen), Keras (0.3 s, and
+    0.6 s more where scikit-learn is installed, which it imports; `tf.keras` still works, as it loads when it is first
+    used), and the lines that TensorFlow's C++ writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. GPUs are hidden:
+    they do not give the same bits as a CPU.
     """
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _no_garbage_collection(), _absent("sklearn"), _stderr_closed():
+    with _no_garbage_collection(), _absent("keras"), _stderr_closed():
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
 
 
 def prepare_tensorflow(threads: int) -> None:
-    """Import TensorFlow and set its threads, which is possible once in a process and shapes the bits of a training.
+    """Import TensorFlow, silence its deprecation notes, and fix the settings that shape the bits.
 
     Raises:
         InvalidParameter: this process runs with another number of threads already.
     """
     import_tensorflow()
-    import tensorflow as tf
+    from tasks.model.tensorflow_settings import fix_settings
 
-    threading = tf.config.threading
-    if threading.get_intra_op_parallelism_threads() == threads:
-        return
-    try:
-        threading.set_intra_op_parallelism_threads(threads)
-        threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        raise InvalidParameter(
-            f"threads = {threads}: this process runs with {threading.get_intra_op_parallelism_threads()} already; "
-            "one value is allowed in a run"
-        ) from error
+    fix_settings(threads)
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -156,7 +147,7 @@ def told_plainly(exception: BaseException | None) -> str | None:
 def _tell_plainly(record: logging.LogRecord) -> bool:
     """Replace Luigi's traceback by the line that told_plainly gives, where it gives one."""
     exception = record.exc_info[1] if record.exc_info else None
-    if exception is not None and type(exception).__module__.startswith("requests."):  # logged before each retry
+    if exception is None or type(exception).__module__.startswith("requests."):  # logged before each retry
         record.exc_info = None
     told = told_plainly(exception)
     if told is not None:

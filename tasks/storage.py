@@ -33,20 +33,31 @@ def publish_directory(target: Path) -> Iterator[Path]:
         FileExistsError: `target` is there already, with something in it (somebody else was faster).
         StorageFailed: the folder cannot be made, or the disk is full; the text names it.
     """
+    with scratch_directory(target) as aside:
+        yield aside
+        flush_tree(aside)
+        try:
+            aside.rename(target)
+        except OSError as error:
+            if target.exists():
+                raise FileExistsError(f"{target} is there already") from error
+            raise
+        flush(target.parent)
+
+
+@contextlib.contextmanager
+def scratch_directory(target: Path) -> Iterator[Path]:
+    """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends.
+
+    Raises:
+        StorageFailed: the folder cannot be made, or the disk is full; the text names `target`.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
         sweep(target.parent)
         aside, lock = _open_aside(target)
         try:
             yield aside
-            flush_tree(aside)
-            try:
-                aside.rename(target)
-            except OSError as error:
-                if target.exists():
-                    raise FileExistsError(f"{target} is there already") from error
-                raise
-            flush(target.parent)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
             os.close(lock)
@@ -73,17 +84,15 @@ def publish_file(target: Path, content: bytes) -> None:
     """Write a small file whole or not at all; one that bears the name is replaced."""
     with explain_os_errors(target):
         make_directory(target.parent)
-        aside = _aside_name(target)
+        aside, lock = _open_aside(target)
         try:
-            with aside.open("xb") as stream:
-                fcntl.flock(stream, fcntl.LOCK_EX)
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-                aside.replace(target)
+            (aside / target.name).write_bytes(content)
+            flush(aside / target.name)
+            (aside / target.name).replace(target)
             flush(target.parent)
         finally:
-            aside.unlink(missing_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)
+            os.close(lock)
 
 
 def append_line(target: Path, line: str) -> None:
@@ -135,20 +144,6 @@ def is_being_written(path: Path) -> bool:
     if lock is not None:
         os.close(lock)
     return lock is None and path.exists()
-
-
-@contextlib.contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    """Hand out an empty folder in `parent` that is gone when the block ends; one of a killed run is swept."""
-    with explain_os_errors(parent):
-        make_directory(parent)
-        sweep(parent)
-        scratch, lock = _open_aside(parent / "scratch")
-        try:
-            yield scratch
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-            os.close(lock)
 
 
 def sha256(path: Path) -> str:
@@ -228,14 +223,10 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise StorageFailed(f"{path}: {error.strerror}; make room or choose another place") from error
 
 
-def _aside_name(target: Path) -> Path:
-    return target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
-
-
 def _open_aside(target: Path) -> tuple[Path, int]:
     """Make a locked folder beside `target`; a sweeper may catch it between the two steps, so try again."""
     while True:
-        aside = _aside_name(target)
+        aside = target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
         aside.mkdir()
         lock = _try_lock(aside)
         if lock is not None and aside.exists():

@@ -1,11 +1,18 @@
-"""Fixtures: a folder that serves as a mirror, a real HTTP server, the real command line in a subprocess."""
+"""Fixtures: a folder that serves as a mirror, a real HTTP server, the real command lines in subprocesses."""
 
+import contextlib
 import functools
 import http.server
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -48,27 +55,145 @@ def http_server():
         server.server_close()
 
 
-@pytest.fixture
-def run_luigi(tmp_path: Path, mirror: Path):
-    """Run `luigi --module tests.small ...` with the small dataset in a fresh working directory, and return the result."""
+class CommandLine:
+    """`luigi --module tests.small ...` with the small dataset's mirror, in a folder of its own."""
 
-    def run(*arguments, timeout=120, check=None, cwd=tmp_path, env=None, local_scheduler=True):
-        command = [BIN / "luigi", "--module", "tests.small", *arguments]
+    def __init__(self, directory: Path, mirror: Path) -> None:
+        self.directory = directory
+        self.mirror = mirror
+
+    @property
+    def base(self) -> Path:
+        """The base path that a run without `--base-path` writes to."""
+        return self.directory / "models" / "mnist"
+
+    def configure(self, text: str) -> None:
+        """Write luigi.cfg into the folder."""
+        (self.directory / "luigi.cfg").write_text(text, encoding="utf-8")
+
+    def start(self, *arguments, env=None, prefix=(), module="tests.small", local_scheduler=True) -> subprocess.Popen:
+        """Start a run in a process group of its own."""
+        command = [*prefix, BIN / "luigi", "--module", module, *arguments]
         if local_scheduler:
             command.append("--local-scheduler")
         if not any(str(argument).startswith("--DownloadDataset-mirrors") for argument in arguments):
-            command += ["--DownloadDataset-mirrors", mirror]
-        result = subprocess.run(
+            command += ["--DownloadDataset-mirrors", self.mirror]
+        return subprocess.Popen(
             [str(word) for word in command],
-            cwd=cwd,
+            cwd=self.directory,
             env={**os.environ, "PYTHONPATH": str(ROOT), **(env or {})},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=timeout,
-            check=False,
+            start_new_session=True,
         )
+
+    def __call__(self, *arguments, timeout=120, check=None, **options) -> subprocess.CompletedProcess:
+        """Run to the end; with `check`, the exit code must be that."""
+        process = self.start(*arguments, **options)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout)
+        finally:
+            kill_group(process)
+        result = subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
         if check is not None:
             assert check == result.returncode, result.stderr
         return result
 
-    return run
+    def records(self) -> list[dict]:
+        """What the runs in this folder have recorded so far."""
+        path = self.directory / "work" / "records.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def run_luigi(tmp_path: Path, mirror: Path) -> CommandLine:
+    """Run `luigi --module tests.small ...` with the small dataset in a fresh working directory."""
+    return CommandLine(tmp_path, mirror)
+
+
+@pytest.fixture
+def luigid(tmp_path: Path):
+    """Start real central schedulers: `luigid()` gives one, with `port`, `process` and `tasks(status)`."""
+    started = []
+
+    def start() -> "Luigid":
+        server = Luigid(tmp_path / "luigid.log")
+        started.append(server)
+        server.wait_until_it_answers()
+        return server
+
+    yield start
+    for server in started:
+        server.process.kill()
+        server.process.wait()
+
+
+class Luigid:
+    """A central scheduler on a free port of the loopback interface."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_port()
+        with log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                [BIN / "luigid", "--address", "127.0.0.1", "--port", str(self.port)],
+                stdout=stream,
+                stderr=stream,
+                cwd=log.parent,
+            )
+
+    def wait_until_it_answers(self) -> None:
+        """Return as soon as it does, after 30 s at most."""
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                self.tasks("DONE")
+            except OSError:
+                assert self.process.poll() is None, "luigid ended"
+                assert time.monotonic() < deadline, "luigid does not answer"
+                time.sleep(0.05)
+            else:
+                return
+
+    def ask(self, method: str, **data) -> dict:
+        """Call the scheduler's interface, as its page does."""
+        query = urllib.parse.quote(json.dumps(data))
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/{method}?data={query}", timeout=5) as answer:
+            return json.load(answer)["response"]
+
+    def tasks(self, status: str) -> set[str]:
+        """The families of the tasks that have that status."""
+        return {task["name"] for task in self.ask("task_list", status=status).values()}
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """End a process that leads a group, and whatever it has started, at once."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdout, process.stderr):
+        stream.close()
+
+
+def names_in(directory: Path) -> list[str]:
+    """What lies in a folder, sorted; nothing if it is not there."""
+    return sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
+
+
+def read_tree(directory: Path) -> dict[str, bytes]:
+    """Every file below a folder: path -> content."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def last_line(result: subprocess.CompletedProcess) -> str:
+    """The last line on stderr: what a user must read."""
+    return result.stderr.rstrip().rpartition("\n")[2]

@@ -110,6 +110,10 @@ class _ProgressBar(tqdm):
         self.report = report
         self.arrived = 0
 
+    def __bool__(self) -> bool:
+        """True: pooch asks whether there is a bar before it gives it a total, and tqdm itself cannot say then."""
+        return True
+
     def update(self, n: float | None = 1) -> Any:
         """Count `n` more bytes."""
         self.arrived += int(n or 0)
@@ -131,5 +135,5 @@ def _reason(error: Exception) -> str:
         cause = getattr(error.args[0] if error.args else error, "reason", error)
         return "no connection: " + str(cause).rsplit(": ", 1)[-1]
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
-    return str(error).splitlines()[0]
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error).splitlines()[0].rstrip(".")

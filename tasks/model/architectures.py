@@ -87,12 +87,12 @@ def softmax(images: tf.Tensor, weight: Weights) -> tf.Tensor:
     """
     import tensorflow as tf
 
-    return tf.matmul(images, weight("weights", [784, CLASSES])) + weight("biases", [CLASSES])
+    return tf.nn.bias_add(tf.matmul(images, weight("weights", [784, CLASSES])), weight("biases", [CLASSES]))
 
 
 @architecture(optimizer="adam", learning_rate=0.004, shift=1)
 def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
-    """Two strided convolutions and one hidden layer: 164,682 weights."""
+    """Two strided convolutions and one hidden layer: 156,650 weights."""
     import tensorflow as tf
 
     def convolution(inputs: tf.Tensor, name: str, size: int, channels: int) -> tf.Tensor:

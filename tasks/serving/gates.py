@@ -20,13 +20,26 @@ STABLE = "stable"
 
 @dataclass(frozen=True)
 class Baseline:
-    """The version in service, which a new one is held against."""
+    """The version in service, and how far a new one may differ from it.
+
+    `max_regression` is by how much the validation accuracy may be lower, None for no such check;
+    `allow_signature_change` lets a version be published though clients of this one will be refused.
+    """
 
     version: int
     directory: Path
+    max_regression: float | None = None
+    allow_signature_change: bool = False
 
 
-def find_baseline(base_path: Path, version: int, config_path: Path) -> Baseline | None:
+def find_baseline(
+    base_path: Path,
+    version: int,
+    config_path: Path,
+    *,
+    max_regression: float | None = None,
+    allow_signature_change: bool = False,
+) -> Baseline | None:
     """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
 
     Raises:
@@ -42,17 +55,10 @@ def find_baseline(base_path: Path, version: int, config_path: Path) -> Baseline 
             f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
             f"and {directory} is gone; bring it back, or point the label at a version that is there"
         )
-    return Baseline(stable, directory)
+    return Baseline(stable, directory, max_regression, allow_signature_change)
 
 
-def judge(
-    baseline: Baseline | None,
-    manifest: Manifest,
-    validation: Any,
-    *,
-    max_regression: float | None,
-    allow_signature_change: bool,
-) -> dict[str, Any]:
+def judge(baseline: Baseline | None, manifest: Manifest, validation: Any) -> dict[str, Any]:
     """Hold a version that is not yet published against the one in service; returns what is to be recorded of it.
 
     The baseline is measured here, on the same images: its own manifest may be of another dataset, or missing.
@@ -61,33 +67,34 @@ def judge(
         baseline: None for none; then nothing is compared, and nothing recorded.
         manifest: of the new version.
         validation: images and labels to measure the baseline on (`export.LabelledImages`).
-        max_regression: by how much the validation accuracy may be lower; None for no such check.
-        allow_signature_change: publish it even if clients of the baseline will be refused.
 
     Raises:
         ExportFailed: it must not be published.
     """
     from tasks.serving.export import measure
-    from tasks.serving.saved_model import PREDICT_SIGNATURE, describe_signatures, load_saved_model, read_meta_graph
+    from tasks.serving.loader import read_meta_graph
+    from tasks.serving.saved_model import PREDICT_SIGNATURE, describe_signatures, load_saved_model
 
     if baseline is None:
         return {}
     before = describe_signatures(read_meta_graph(baseline.directory).signature_def)
     changes = breaking_changes(before, manifest.signatures)
-    if changes and not allow_signature_change:
+    if changes and not baseline.allow_signature_change:
         raise ExportFailed(
             f"version {manifest.model_version} is not published: clients of version {baseline.version} "
             f"({STABLE}) would be refused: {'; '.join(changes)}; --allow-signature-change publishes it all the same"
         )
     record: dict[str, Any] = {"baseline": baseline.version, "signature_changes": changes}
-    if max_regression is None:
+    if baseline.max_regression is None:
         return record
     with load_saved_model(baseline.directory, [PREDICT_SIGNATURE]) as model:
         accuracy = measure(model, validation).accuracy
-    if accuracy - manifest.validation_accuracy > max_regression + 1e-12:  # 0.92 - 0.91 is a little more than 0.01
+    if (
+        accuracy - manifest.validation_accuracy > baseline.max_regression + 1e-12
+    ):  # 0.92 - 0.91 is a little more than 0.01
         raise ExportFailed(
             f"version {manifest.model_version} is not published: its validation accuracy of "
-            f"{manifest.validation_accuracy:.4f} is more than max_regression = {max_regression:g} below the "
+            f"{manifest.validation_accuracy:.4f} is more than max_regression = {baseline.max_regression:g} below the "
             f"{accuracy:.4f} of version {baseline.version} ({STABLE})"
         )
     return {**record, "baseline_accuracy": accuracy, "accuracy": manifest.validation_accuracy}

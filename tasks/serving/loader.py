@@ -9,16 +9,19 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.core.protobuf import error_codes_pb2
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tasks.exceptions import ExportFailed
-from tasks.serving.saved_model import TAGS, needs_variables
+from tasks.serving.saved_model import TAGS
 
 INDEX = Path("variables", "variables.index")
+VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 
 def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
@@ -31,7 +34,7 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
     said = load_by_c(directory, tags)
     if said:
         raise ExportFailed(f"{directory}: TensorFlow's C++ loader says {said}")
-    if not (directory / INDEX).is_file() and needs_variables(directory):
+    if not (directory / INDEX).is_file() and _needs_variables(directory):
         raise ExportFailed(
             f"{directory}: {INDEX.as_posix()} is missing; the server would load it, and every request would fail"
         )
@@ -57,6 +60,32 @@ def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
         library.TF_DeleteGraph(graph)
         library.TF_DeleteSessionOptions(options)
         library.TF_DeleteStatus(status)
+
+
+def read_meta_graph(directory: Path) -> Any:
+    """The MetaGraphDef that is served, read without loading it.
+
+    Raises:
+        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
+    """
+    path = directory / "saved_model.pb"
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except OSError as error:
+        raise ExportFailed(f"{path}: {error.strerror}") from error
+    except DecodeError as error:
+        raise ExportFailed(f"{path}: no SavedModel ({error})") from error
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(TAGS):
+            return meta_graph
+    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
+
+
+def _needs_variables(directory: Path) -> bool:
+    """Whether the graph has variables, and so needs the files that hold their values."""
+    graph = read_meta_graph(directory).graph_def
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op in VARIABLE_OPS for node in nodes)
 
 
 @lru_cache(maxsize=1)

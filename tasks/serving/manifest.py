@@ -42,13 +42,12 @@ class Manifest:
         """What a recipe's `min_accuracy` is compared with."""
         return float(self.metrics["validation"]["accuracy"])
 
-    def differences(self, recipe: Mapping[str, Setting], **settings: Setting) -> dict[str, tuple[Any, Any]]:
-        """The keys in which this version differs from the one asked for -> (value here, value asked for).
-
-        `settings` are those of the fields beside the recipe that are asked for by name: threads, warmup_records.
-        """
-        here = {**self.recipe, **{name: getattr(self, name) for name in settings}}
-        asked = {**recipe, **settings}
+    def differences(
+        self, recipe: Mapping[str, Setting], threads: int, warmup_records: int
+    ) -> dict[str, tuple[Any, Any]]:
+        """The keys in which this version differs from the one asked for -> (value here, value asked for)."""
+        here = {**self.recipe, "threads": self.threads, "warmup_records": self.warmup_records}
+        asked = {**recipe, "threads": threads, "warmup_records": warmup_records}
         return {key: (here.get(key), asked.get(key)) for key in {**asked, **here} if here.get(key) != asked.get(key)}
 
 

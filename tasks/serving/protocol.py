@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example
+from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example, reason_of
 
 PredictionLog = prediction_log_pb2.PredictionLog
 
@@ -62,15 +62,15 @@ def answer(model: LoadedModel, log: Any) -> Any:
     try:
         getattr(answered, kind).response.CopyFrom(_ANSWERS[kind](model, getattr(log, kind).request))
     except tf.errors.OpError as error:
-        raise ValueError(error.message.splitlines()[0]) from error
-    except TypeError as error:  # a tensor that claims to be what it is not
-        raise ValueError(str(error)) from error
+        raise ValueError(reason_of(error)) from error
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"a tensor is not what it claims to be: {error}") from error
     return answered
 
 
 def write_logs(path: Path, logs: Iterable[Any]) -> None:
     """Write a TFRecord file of PredictionLogs; the same logs give the same bytes."""
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path)) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))
@@ -87,9 +87,11 @@ def read_logs(path: Path) -> list[Any]:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             logs += [PredictionLog.FromString(record)]  # one by one: the error below counts them
     except tf.errors.OpError as error:
-        raise ValueError(f"no TFRecord file: {error.message.splitlines()[0]}") from error
+        raise ValueError(f"no TFRecord file: {reason_of(error)}") from error
     except DecodeError as error:
         raise ValueError(f"record {len(logs) + 1} is no PredictionLog ({error})") from error
+    if not logs and path.stat().st_size:  # TensorFlow takes what is shorter than a record's header for the end
+        raise ValueError("no TFRecord file: too short for a record")
     return logs
 
 
@@ -105,7 +107,7 @@ def _predict(model: LoadedModel, request: Any) -> Any:
     values = model.session.run({name: signature.outputs[name].name for name in wanted}, feeds)
     response = predict_pb2.PredictResponse()
     for name in wanted:
-        response.outputs[name].CopyFrom(tf.make_tensor_proto(values[name]))
+        response.outputs[name].CopyFrom(_as_fields(values[name]))
     return response
 
 
@@ -152,6 +154,15 @@ _ANSWERS = {
     "regress_log": _regress,
     "multi_inference_log": _multi_inference,
 }
+
+
+def _as_fields(value: NDArray[Any]) -> Any:
+    """A TensorProto that holds its numbers in `float_val`, as the server's do: clients read that field."""
+    if value.dtype != np.float32:
+        return tf.make_tensor_proto(value)
+    tensor = tf.make_tensor_proto(0.0, shape=value.shape)
+    tensor.float_val[:] = value.ravel()
+    return tensor
 
 
 def _signature(model: LoadedModel, name: str, method: str | None = None) -> Any:

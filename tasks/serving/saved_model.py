@@ -7,17 +7,16 @@ unchanged: `predict_images` (images -> scores) and `serving_default` (tf.Example
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorflow.core.protobuf import saved_model_pb2
 
 from tasks.exceptions import ExportFailed
 
@@ -31,7 +30,6 @@ CLASSIFY_SIGNATURE = "serving_default"
 FEATURE = "x"
 BATCH = 1000
 AGREEMENT = 1e-5
-VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 Scores = Callable[[tf.Tensor, Callable[..., tf.Tensor]], tf.Tensor]
 
@@ -46,7 +44,8 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
         weights: what that function hands out.
 
     Raises:
-        ExportFailed: TensorFlow could not write it (a full disk, for one).
+        ExportFailed: TensorFlow could not write it.
+        OSError: the disk is full.
     """
     graph = tf.Graph()
     with graph.as_default(), tf1.Session(graph=graph) as session:
@@ -54,21 +53,21 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
 
         def weight(name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:  # noqa: ARG001 - as in training
             if name not in variables:
-                variables[name] = tf1.get_variable(name, shape, tf.float32, use_resource=True)
+                variables[name] = tf1.get_variable(
+                    name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
+                )
             return variables[name]
 
-        images = tf1.placeholder(tf.float32, [None, PIXELS], "images")
         examples = tf1.placeholder(tf.string, [None], "tf_example")
         parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
-        with tf1.variable_scope("", reuse=tf1.AUTO_REUSE):
-            image_scores = tf.identity(scores(images, weight), "scores")
-            example_scores = scores(parsed[FEATURE], weight)
-        best, order = tf.math.top_k(example_scores, len(CLASS_NAMES))
+        images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
+        image_scores = tf.identity(scores(images, weight), "scores")
+        best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
         classes = tf.gather(tf.constant(CLASS_NAMES), order)
-
-        values = {name: tf1.placeholder(tf.float32, variable.shape) for name, variable in variables.items()}
-        restore = [tf1.assign(variable, values[name]).op for name, variable in variables.items()]
-        session.run(restore, {values[name]: weights[name] for name in variables})
+        session.run(
+            [variable.initializer for variable in variables.values()],
+            {variable.initializer.inputs[1]: weights[name] for name, variable in variables.items()},
+        )
         _write(
             directory,
             session,
@@ -77,6 +76,8 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
                 CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
             },
         )
+    if not (directory / "variables" / "variables.index").is_file():
+        raise ExportFailed(f"{directory}: TensorFlow wrote no variables/variables.index")
 
 
 def _predict_signature(images: tf.Tensor, scores: tf.Tensor) -> Any:
@@ -110,7 +111,10 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
         )
         builder.save()
     except tf.errors.OpError as error:
-        raise ExportFailed(f"{directory}: {error.message.splitlines()[0]}") from error
+        reason = os.strerror(errno.ENOSPC)
+        if reason in error.message:  # in the middle of a dozen lines about the graph
+            raise OSError(errno.ENOSPC, reason, str(directory)) from error
+        raise ExportFailed(f"{directory}: {reason_of(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -164,32 +168,6 @@ def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_meta_graph(directory: Path) -> Any:
-    """The MetaGraphDef that is served, read without loading it.
-
-    Raises:
-        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
-    """
-    path = directory / "saved_model.pb"
-    try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except OSError as error:
-        raise ExportFailed(f"{path}: {error.strerror}") from error
-    except DecodeError as error:
-        raise ExportFailed(f"{path}: no SavedModel ({error})") from error
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == set(TAGS):
-            return meta_graph
-    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
-
-
-def needs_variables(directory: Path) -> bool:
-    """Whether the graph has variables, and so needs the files that hold their values."""
-    graph = read_meta_graph(directory).graph_def
-    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
-    return any(node.op in VARIABLE_OPS for node in nodes)
-
-
 @contextlib.contextmanager
 def load_saved_model(
     directory: Path, required: Sequence[str] = (PREDICT_SIGNATURE, CLASSIFY_SIGNATURE)
@@ -203,8 +181,8 @@ def load_saved_model(
     with graph.as_default(), tf1.Session(graph=graph) as session:
         try:
             loaded = tf1.saved_model.loader.load(session, list(TAGS), str(directory))
-        except (OSError, RuntimeError, tf.errors.OpError) as error:
-            raise ExportFailed(f"{directory}: does not load as a SavedModel: {str(error).splitlines()[0]}") from error
+        except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+            raise ExportFailed(f"{directory}: does not load as a SavedModel: {reason_of(error)}") from error
         signatures = dict(loaded.signature_def)
         missing = set(required) - set(signatures)
         if missing:
@@ -228,6 +206,13 @@ def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
         )
 
 
+def reason_of(error: Exception) -> str:
+    """The line of TensorFlow's message that says why: the first, or what follows the name of the failed node."""
+    lines = str(error).splitlines()
+    node = next((number for number, line in enumerate(lines) if line.startswith("Node: ")), -1)
+    return lines[node + 1]
+
+
 def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """uint8 with values 0 to 255 -> float32 in [0, 1], as the tutorial's clients send them."""
     return images.astype(np.float32) * np.float32(1.0 / 255.0)
@@ -235,6 +220,6 @@ def as_floats(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def as_example(image: NDArray[np.float32]) -> bytes:
     """One image float32 [784] as a serialised `tf.Example` with the feature `x`."""
-    floats = tf.train.FloatList(value=image)
+    floats = tf.train.FloatList(value=image.tolist())
     features = tf.train.Features(feature={FEATURE: tf.train.Feature(float_list=floats)})
     return bytes(tf.train.Example(features=features).SerializeToString())

@@ -88,6 +88,9 @@ class _Faults:
             yield
         except ExportFailed as error:
             self.add(ERROR, str(error).replace(f"{directory}/", "").removeprefix(f"{directory}: "))
+        except Exception as error:  # noqa: BLE001 - on a damaged graph TensorFlow's Python raises whatever it stumbles over
+            first = (str(error).splitlines() or [""])[0]
+            self.add(ERROR, f"TensorFlow's Python fails on it: {type(error).__name__}: {first}")
 
 
 def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:

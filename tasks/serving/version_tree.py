@@ -75,7 +75,7 @@ class WantedVersion:
             raise VersionConflict(obstacle)
 
     def _differences(self, manifest: Manifest) -> dict[str, tuple[Any, Any]]:
-        return manifest.differences(self.recipe, threads=self.threads, warmup_records=self.warmup_records)
+        return manifest.differences(self.recipe, self.threads, self.warmup_records)
 
     def _ways_out(self) -> str:
         return (

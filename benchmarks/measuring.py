@@ -1,0 +1,85 @@
+"""Run commands in turn and compare them pair by pair."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Result:
+    """One row of the table: a figure, what it may be at most (or at least), and how it was measured."""
+
+    name: str
+    value: float
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+    samples: list[float] = field(default_factory=list)
+    note: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Whether the bound holds; empty without one."""
+        if self.at_most is not None:
+            return f"{'ok' if self.value <= self.at_most else 'MISSED'} (at most {self.at_most:g})"
+        if self.at_least is not None:
+            return f"{'ok' if self.value >= self.at_least else 'MISSED'} (at least {self.at_least:g})"
+        return ""
+
+    def as_json(self) -> dict[str, object]:
+        """For the file."""
+        return {**asdict(self), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one finished process took."""
+
+    seconds: float
+    peak_bytes: int
+
+
+def run(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None) -> Usage:
+    """Run a command to its end; raises RuntimeError with its last lines if it fails."""
+    with (cwd / "output.log").open("w+b") as log:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            log.seek(0)
+            last = b"\n".join(log.read().splitlines()[-20:]).decode(errors="replace")
+            raise RuntimeError(f"{' '.join(map(str, command))} ended with {process.returncode}:\n{last}")
+    return Usage(seconds, usage.ru_maxrss * 1024)
+
+
+def tool(name: str) -> Path:
+    """A command of the environment that runs this."""
+    return Path(sys.executable).parent / name
+
+
+def in_turn(repeats: int, *measures: Callable[[], float]) -> list[list[float]]:
+    """Call each of `measures` once a round, for `repeats` rounds; returns the values of each."""
+    rounds = [[measure() for measure in measures] for _ in range(repeats)]
+    return [list(values) for values in zip(*rounds, strict=True)]
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> tuple[float, list[float]]:
+    """The median of the ratios within each round, and the ratios."""
+    ratios = [above / below for above, below in zip(numerators, denominators, strict=True)]
+    return statistics.median(ratios), ratios

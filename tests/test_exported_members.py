@@ -1,0 +1,51 @@
+"""The public surface, and how little it costs to import it."""
+
+import subprocess
+import sys
+
+import luigi
+import pytest
+
+import tasks
+
+HEAVY = ("tensorflow", "numpy", "pooch", "sklearn")
+
+
+def test_the_public_names_are_these():
+    """What `tasks` exports is what command lines and other people's tasks rest on."""
+    assert tasks.__all__ == [
+        "DownloadDataset",
+        "ExportAllVersions",
+        "ExportVersion",
+        "PrepareDataset",
+        "TrainModel",
+        "VerifyVersions",
+    ]
+
+
+@pytest.mark.parametrize("name", tasks.__all__)
+def test_every_public_name_is_a_described_task(name):
+    """Each is a Luigi task under its own name, with a docstring of its own."""
+    task = getattr(tasks, name)
+    assert issubclass(task, luigi.Task)
+    assert name == task.get_task_family()
+    assert task.__doc__
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "tasks",
+        "tasks.command_line",
+        "tasks.serving.version_tree",
+        "tasks.serving.manifest",
+        "tasks.serving.model_config",
+        "tasks.serving.tree_lint",
+        "tasks.storage",
+    ],
+)
+def test_importing_is_light(module):
+    """A fresh process that imports the wiring, or asks whether a version is there, loads nothing heavy."""
+    code = f"import sys, {module}; print(*[name for name in {HEAVY} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [] == found.stdout.split()
