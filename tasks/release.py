@@ -43,7 +43,7 @@ class ReleaseTask(ReportedTask):
 
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
-    model_name = luigi.Parameter(default="", description="in the config file; default: the base path's last part")
+    model_name = luigi.Parameter(default="", description="default: as in the config file, or the base path's last part")
     keep_loaded = luigi.IntParameter(default=2, description="newest versions that are loaded without a label, too")
     why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
 
@@ -74,6 +74,7 @@ class ReleaseTask(ReportedTask):
     @property
     def served(self) -> ServedModel:
         """The model as the config file has it."""
+        from tasks.serving.model_config import find_model, read_config
         from tasks.serving.served_model import ServedModel
 
         config_path, base_path = Path(self.config_path).resolve(), Path(self.base_path)
@@ -83,7 +84,9 @@ class ReleaseTask(ReportedTask):
             )
         if self.keep_loaded < 0:
             raise InvalidParameter(f"keep_loaded = {self.keep_loaded}: allowed are whole numbers from 0")
-        return ServedModel(config_path, base_path, self.model_name or base_path.name, self.keep_loaded)
+        model = find_model(read_config(config_path), base_path)
+        name = self.model_name or (model.name if model is not None else base_path.name)
+        return ServedModel(config_path, base_path, name, self.keep_loaded)
 
 
 class LabelTask(ReleaseTask):

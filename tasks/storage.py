@@ -81,12 +81,14 @@ def publish_sealed(target: Path) -> Iterator[Path]:
 
 
 def publish_file(target: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; one that bears the name is replaced."""
+    """Write a small file whole or not at all; one that bears the name is replaced, and its mode kept."""
     with explain_os_errors(target):
         make_directory(target.parent)
         aside, lock = _open_aside(target)
         try:
             (aside / target.name).write_bytes(content)
+            if target.is_file():
+                shutil.copymode(target, aside / target.name)
             flush(aside / target.name)
             (aside / target.name).replace(target)
             flush(target.parent)

@@ -64,7 +64,7 @@ class ServedModel:
             yield edit
 
     def _is_of_this(self, move: Move) -> bool:
-        return move.config == self.config_path.name and move.base_path == str(self.base_path)
+        return move.config == self.config_path.name and move.model == self.name
 
 
 class Edit:
@@ -196,8 +196,13 @@ class Edit:
                 f"{self.path}: holds a custom_model_config, which leaves no room for a model list"
             )
         model = find_model(config, served.base_path)
-        if model is not None:
+        if model is not None and model.name == served.name:
             return model
+        if model is not None:
+            raise InvalidServingConfig(
+                f"{self.path}: {served.base_path} is served as model {model.name!r}; "
+                f"leave --model-name {served.name} out, or rename the model there"
+            )
         for other in config.model_config_list.config:
             if other.name == served.name:
                 raise InvalidServingConfig(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def waiting_for(folder: Path, base_path: Path, version: int) -> Iterator[None]:
         stream = note.open("xb", buffering=0)
     with stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
-        stream.write(json.dumps([str(base_path), version]).encode())
+        stream.write(json.dumps([os.path.realpath(base_path), version]).encode())
         try:
             yield
         finally:
@@ -42,7 +43,7 @@ def awaited_versions(folder: Path, base_path: Path) -> set[int]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 tree, version = json.loads(stream.read())
-                if tree == str(base_path):
+                if tree == os.path.realpath(base_path):
                     awaited.add(version)
             else:
                 note.unlink(missing_ok=True)

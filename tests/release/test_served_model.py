@@ -67,7 +67,7 @@ def test_what_a_person_added_stays(served):
     """Other models, other fields and a policy that loads everything survive a promotion."""
     served.config_path.write_text(
         f"""model_config_list {{
-          config {{ name: "m" base_path: "{served.base_path}" model_platform: "tensorflow"
+          config {{ name: "mnist" base_path: "{served.base_path}" model_platform: "tensorflow"
             model_version_policy {{ all {{ }} }} logging_config {{ sampling_config {{ sampling_rate: 0.5 }} }} }}
           config {{ name: "other" base_path: "/other" version_labels {{ key: "stable" value: 9 }} }}
         }}"""
@@ -90,6 +90,14 @@ def test_two_models_share_a_file_and_a_log(served, base_path, config_path):
     promote(other, "stable", 3)
     assert ({"stable": 1}, {"stable": 3}) == (served.labels(), other.labels())
     assert [1] == [move.after for move in served.history()]
+
+
+def test_the_file_keeps_its_mode(served):
+    """Whoever could read it still can: the server, for one."""
+    served.config_path.write_text("")
+    served.config_path.chmod(0o664)
+    promote(served, "stable", 1)
+    assert 0o664 == served.config_path.stat().st_mode & 0o777
 
 
 def test_a_comment_is_kept_beside_the_file(served):
@@ -195,12 +203,13 @@ def test_a_version_that_goes_meanwhile_gets_no_label(served):
         ("model_config_list {", "line 1"),
         ('custom_model_config { type_url: "x" }', "custom_model_config"),
         ('model_config_list { config { name: "mnist" base_path: "/another" } }', "base path /another"),
+        ('model_config_list { config { name: "other" base_path: "BASE" } }', "served as model 'other'"),
         ("\udcff", "cannot be read"),
     ],
 )
 def test_a_config_that_is_none_is_left_alone(served, text, said):
     """One line that names the file and what is wrong; the bytes stay."""
-    content = text.encode(errors="surrogateescape")
+    content = text.replace("BASE", str(served.base_path)).encode(errors="surrogateescape")
     served.config_path.write_bytes(content)
     with pytest.raises(InvalidServingConfig, match=r"models\.config") as raised:
         promote(served, "stable", 1)
