@@ -80,6 +80,7 @@ def _move_label(
     """
     with served.edit() as edit:
         version = choose(edit)
+        _warn_of_stale_labels(edit, label)
     check(served.base_path, version)
     rollout.refuse_silence()
     folder = served.config_path.parent
@@ -100,6 +101,19 @@ def _move_label(
     for move in moves:
         logger.info("Label %s of %s: from version %s to %d", label, served.name, move.before, version)
     return moves
+
+
+def _warn_of_stale_labels(edit: Edit, moving: str) -> None:
+    """Name labels whose version is gone: they are no reason to keep another label from being rolled back."""
+    for label, version in edit.labels.items():
+        if label != moving and version not in edit.versions:
+            logger.warning(
+                "%s: label %s points at version %d, which is gone; a server without "
+                "--allow_version_labels_for_unavailable_models refuses the whole file until that label is moved",
+                edit.path,
+                label,
+                version,
+            )
 
 
 def _point(edit: Edit, label: str, version: int, choose: Callable[[Edit], int], *, task: str, why: str) -> list[Move]:

@@ -125,3 +125,15 @@ def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     with ConfigServer(elsewhere) as server:
         said = fails(*PROMOTE, "--server", server.address, "--timeout-seconds", "2")
         assert f"{server.address}: version 1 of mnist is not known there after 2 s" in said
+
+
+def test_old_versions_are_not_removed_for_a_newest_one_that_is_damaged(release, base_path):
+    """Of four versions the newest is damaged: one stays for being the newest, one for being good."""
+    (base_path / "4" / "saved_model.pb").write_bytes(b"")
+    release("RetireVersions", "--keep", "1", "--apply")
+    assert ["3", "4"] == sorted(path.name for path in base_path.iterdir())
+
+
+def test_a_tree_without_versions(fails, tmp_path):
+    """Where nothing is, nothing can be retired: a wrong --base-path is told."""
+    assert "there are no versions" in fails("RetireVersions", "--base-path", tmp_path / "nowhere")

@@ -1,12 +1,13 @@
 """What running servers say, and what a version answers there."""
 
+import math
 import shutil
 
 import pytest
 
 from tasks.exceptions import RolloutFailed
 from tasks.serving import model_servers
-from tasks.serving.model_servers import find_servers
+from tasks.serving.model_servers import _largest_difference, find_servers
 from tasks.serving.rollout import Rollout
 from tests.release.config_server import ConfigServer
 
@@ -96,3 +97,13 @@ def test_without_servers_the_stated_time_passes(monkeypatch):
     for listed_since in (1000.0, 990.0, 500.0):
         Rollout("mnist", (), 0.0, 30.0).wait_for(1, listed_since=listed_since)
     assert [30.0, 20.0] == slept
+
+
+def test_scores_are_compared_by_class():
+    """In whatever order the classes come; other classes, and what is no score, are no match."""
+    expected = {"results": [[["1", 0.75], ["0", 0.25]]]}
+    assert 0.0 == _largest_difference(expected, {"results": [[["0", 0.25], ["1", 0.75]]]})
+    assert 0.25 == _largest_difference(expected, {"results": [[["0", 0.5], ["1", 0.75]]]})
+    assert math.inf == _largest_difference(expected, {"results": [[["0", 0.25], ["2", 0.75]]]})
+    with pytest.raises(ValueError, match="shorter"):
+        _largest_difference({"predictions": [[0.5], [0.5]]}, {"predictions": [[0.5]]})

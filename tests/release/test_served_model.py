@@ -1,5 +1,7 @@
 """The config file and the log beside it: what is kept, what is written, what is refused."""
 
+import shutil
+
 import pytest
 
 from tasks.exceptions import InvalidReleaseLog, InvalidServingConfig, ReleaseRefused, RolloutFailed
@@ -182,6 +184,16 @@ def test_a_first_promotion_that_fails_leaves_no_file(served):
     with pytest.raises(RolloutFailed):
         promote(served, "stable", 1, Failing("mnist", (), 0.0))
     assert not served.config_path.exists()
+
+
+def test_a_label_on_a_version_that_is_gone_is_named(served, caplog):
+    """The server may refuse the whole file for it; another label can be moved all the same."""
+    promote(served, "canary", 1)
+    shutil.rmtree(served.base_path / "1")
+    with caplog.at_level("WARNING", "tasks"):
+        promote(served, "stable", 2)
+    assert "label canary points at version 1, which is gone" in caplog.text
+    assert {"canary": 1, "stable": 2} == served.labels()
 
 
 def test_a_version_that_goes_meanwhile_gets_no_label(served):
