@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from tasks import provenance, storage
-from tasks.data.dataset import find_dataset
-from tasks.exceptions import VerificationFailed
+from tasks.data.dataset import DATASETS, find_dataset
+from tasks.exceptions import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
 from tasks.model.architectures import find_architecture
 from tasks.parameters import FolderParameter, VersionsParameter
 from tasks.pipeline import PrepareDataset
-from tasks.recipes import total_iterations
-from tasks.runtime import ReportedTask, import_tensorflow, prepare_tensorflow, reporter
+from tasks.recipes import total_iterations, training_setting
+from tasks.runtime import ReportedTask, prepare_tensorflow, reporter
 from tasks.serving.manifest import Manifest, read_manifest
 from tasks.serving.tree_lint import ERROR, Fault, served_names
 from tasks.serving.version_tree import WantedVersion
@@ -48,27 +48,25 @@ class VerifyVersions(ReportedTask):
 
     def requires(self) -> list[luigi.Task]:
         """The arrays of every dataset that has to be trained on again."""
-        manifests = [manifest for _, manifest in self.rebuildable]
-        names = sorted({str(manifest.recipe["dataset"]) for manifest in manifests})
-        return [PrepareDataset(dataset=name, work_dir=self.work_dir) for name in names]
+        names = {str(manifest.recipe.get("dataset")) for _, manifest in self.rebuildable}
+        return [PrepareDataset(dataset=name, work_dir=self.work_dir) for name in sorted(names & DATASETS.keys())]
 
     @property
     def rebuildable(self) -> list[tuple[Path, Manifest]]:
         """The versions to be made again, with their manifests."""
         base_path = Path(self.base_path)
-        folders = [
-            base_path / name
-            for number, name in served_names(base_path).items()
-            if self.rebuild and (not self.versions or number in self.versions)
-        ]
+        served = served_names(base_path) if self.rebuild else {}
+        folders = [base_path / name for number, name in served.items() if not self.versions or number in self.versions]
         return [(folder, manifest) for folder in folders if (manifest := read_manifest(folder)) is not None]
 
     def run(self) -> None:
-        import_tensorflow()
+        rebuildable = self.rebuildable
+        prepare_tensorflow(next((manifest.threads for _, manifest in rebuildable), training_setting("threads")))
         from tasks.serving import verification
 
-        again = [fault for folder, manifest in self.rebuildable for fault in self.rebuild_version(folder, manifest)]
-        faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
+        again = [fault for folder, manifest in rebuildable for fault in self.rebuild_version(folder, manifest)]
+        with storage.explain_os_errors(Path(self.base_path)):
+            faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
         faults = [*faults, *again, *(fault for version in versions for fault in version.faults)]
         print(table(versions, faults), flush=True)  # noqa: T201 - what it is for
         errors = [fault for fault in faults if fault.severity == ERROR]
@@ -79,6 +77,22 @@ class VerifyVersions(ReportedTask):
 
     def rebuild_version(self, directory: Path, manifest: Manifest) -> list[Fault]:
         """Train and export a version again from its manifest, and compare."""
+        try:
+            differing = self.differing_files(directory, manifest)
+        except (ExportFailed, TrainingFailed, InvalidParameter, KeyError, TypeError) as error:
+            why = str(error) if isinstance(error, PipelineError) else "its manifest holds no recipe of this release"
+            return [Fault(directory.name, ERROR, f"cannot be made again: {why}")]
+        if not differing:
+            return []
+        return [Fault(directory.name, ERROR, f"made again, it differs in {', '.join(differing)}{_why(manifest)}")]
+
+    def differing_files(self, directory: Path, manifest: Manifest) -> list[str]:
+        """The files of a version that come out otherwise when it is made again.
+
+        Raises:
+            PipelineError: it cannot be made again.
+            KeyError, TypeError: its recipe is none.
+        """
         prepare_tensorflow(manifest.threads)
         from tasks.data import arrays
         from tasks.model import training
@@ -87,7 +101,7 @@ class VerifyVersions(ReportedTask):
         recipe: dict[str, Any] = dict(manifest.recipe)
         dataset, stop = find_dataset(recipe.pop("dataset")), recipe.pop("training_iteration")
         if dict(manifest.dataset_checksums) != dataset.checksums:
-            return [Fault(directory.name, ERROR, f"was made from another {dataset.name}: its archives differ")]
+            raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
         splits = arrays.map_arrays(PrepareDataset(dataset=dataset.name, work_dir=self.work_dir).directory)
         show = reporter(self)
         weights = training.train(
@@ -117,10 +131,7 @@ class VerifyVersions(ReportedTask):
                 made_with=provenance.made_with(),
             )
             here, made = storage.list_files(directory), storage.list_files(scratch)
-        differing = [name for name in sorted({*here, *made}) if here.get(name) != made.get(name)]
-        if not differing:
-            return []
-        return [Fault(directory.name, ERROR, f"made again, it differs in {', '.join(differing)}{_why(manifest)}")]
+        return [name for name in sorted({*here, *made}) if here.get(name) != made.get(name)]
 
 
 def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> str:
@@ -132,8 +143,9 @@ def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> str:
         state = next((severity for severity in ("error", "warning") if counts[version.name, severity]), "good")
         model, accuracies = "?", ["?", "?"]
         if version.manifest:
-            model = str(version.manifest.recipe["model"])
-            accuracies = [f"{version.manifest.metrics[split]['accuracy']:.4f}" for split in ("validation", "test")]
+            model = str(version.manifest.recipe.get("model", "?"))
+            metrics = [version.manifest.metrics.get(split, {}) for split in ("validation", "test")]
+            accuracies = [f"{entry['accuracy']:.4f}" if "accuracy" in entry else "?" for entry in metrics]
         lines.append(f"{version.name:<20} {state:<8} {model:<10} {accuracies[0]:>10}  {accuracies[1]:>6}")
     lines += [f"{fault.severity:<7} {fault.name or 'base path'}: {fault.message}" for fault in faults]
     return os.linesep.join(lines)

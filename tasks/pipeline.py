@@ -27,7 +27,7 @@ from tasks.parameters import (
     VersionsParameter,
 )
 from tasks.recipe_tasks import ExportTask, RecipeTask, TrainingTask
-from tasks.runtime import import_tensorflow, prepare_tensorflow, reporter
+from tasks.runtime import finished_first, import_tensorflow, prepare_tensorflow, reporter
 from tasks.serving import gates
 from tasks.serving.version_tree import WantedVersion
 
@@ -153,7 +153,7 @@ class TrainModel(TrainingTask):
         def show(done: int, loss: float) -> None:
             report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
 
-        with provenance.recorded(self, self.work_dir) as record:
+        with finished_first(), provenance.recorded(self, self.work_dir) as record:
             state = training.train(
                 training.TrainingPlan(**self.plan),
                 images.images,

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import logging
 import os
+import signal
 import sys
 import time
 import traceback
@@ -128,6 +129,23 @@ def prepare_tensorflow(threads: int) -> None:
     from tasks.model.tensorflow_settings import fix_settings
 
     fix_settings(threads)
+
+
+@contextlib.contextmanager
+def finished_first() -> Iterator[None]:
+    """Let a forked worker finish the block before it heeds SIGTERM.
+
+    Luigi sends that to its workers when it loses its scheduler, and waits for them before it ends. A process that
+    nobody forked heeds it at once.
+    """
+    if os.getpid() == _FAILURES.parent:
+        yield
+        return
+    heeded = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, heeded)
 
 
 def told_plainly(exception: BaseException | None) -> str | None:

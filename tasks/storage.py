@@ -8,6 +8,7 @@ kernel lets go of that lock with the process.
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -21,6 +22,13 @@ from tasks.exceptions import StorageFailed
 
 ASIDE_PREFIX = ".aside-"
 CHECKSUMS = "checksums.json"
+
+_FULL, _CLOSED = "make room or choose another place", "choose another place, or change who may write there"
+PLACE_ERRORS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
+    **dict.fromkeys((errno.EIO, errno.ENAMETOOLONG), "choose another place"),
+}
 
 
 @contextlib.contextmanager
@@ -210,7 +218,10 @@ def flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into one line that names the place."""
+    """Turn what the operating system refuses at `path`, or below what becomes it, into one line that names it.
+
+    An error about another file passes as it is.
+    """
     try:
         yield
     except FileExistsError as error:
@@ -219,10 +230,14 @@ def explain_os_errors(path: Path) -> Iterator[None]:
         raise
     except NotADirectoryError as error:
         raise StorageFailed(obstacle(path) or f"{path}: {error.strerror}") from error
-    except OSError as error:
-        if error.errno is None:
+    except FileNotFoundError as error:
+        if error.filename is None or not Path(error.filename).is_relative_to(path.parent):
             raise
-        raise StorageFailed(f"{path}: {error.strerror}; make room or choose another place") from error
+        raise StorageFailed(f"{path}: {error.strerror}; was the folder removed meanwhile?") from error
+    except OSError as error:
+        if error.errno not in PLACE_ERRORS:
+            raise
+        raise StorageFailed(f"{path}: {error.strerror}; {PLACE_ERRORS[error.errno]}") from error
 
 
 def _open_aside(target: Path) -> tuple[Path, int]:

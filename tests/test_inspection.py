@@ -74,18 +74,26 @@ class TestVerify:
         assert "1                    error    softmax" in result.stdout
         assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: ")
         assert "Traceback" not in result.stderr
+        assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
 
     def test_a_rebuild_says_what_else_has_changed(self, run):
-        """A manifest that was made with another release names both; one of other archives is not trained."""
-        for version, changes in (("1", {"made_with": {"tensorflow": "1.0"}}), ("2", {"dataset_checksums": {"a": "b"}})):
+        """A manifest that was made with another release names both; one of other archives or recipes is not trained."""
+        shutil.copytree(run.base / "1", run.base / "3")
+        changed = {
+            "1": {"made_with": {"tensorflow": "1.0"}},
+            "2": {"dataset_checksums": {"a": "b"}},
+            "3": {"recipe": {"dataset": "small"}},
+        }
+        for version, changes in changed.items():
             path = run.base / version / "assets.extra" / "manifest.json"
             path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
         result = run("VerifyVersions", "--rebuild", check=30)
         assert (
             "made again, it differs in assets.extra/manifest.json (made with tensorflow 1.0, here 2." in result.stdout
         )
-        assert "error   2: was made from another small: its archives differ" in result.stdout
+        assert "error   2: cannot be made again: it was made from another small, the archives differ" in result.stdout
+        assert "error   3: cannot be made again: its manifest holds no recipe of this release" in result.stdout
 
     def test_a_missing_base_path_is_an_error(self, run_luigi):
         """Where nothing is, nothing is made."""

@@ -31,7 +31,13 @@ training_iteration = 4
 segment = 2
 """
 VERSION_FILES = {
+    "assets.extra/golden/answers.tfrecord",
+    "assets.extra/golden/classify.expected.json",
+    "assets.extra/golden/classify.json",
+    "assets.extra/golden/predict.expected.json",
+    "assets.extra/golden/predict.json",
     "assets.extra/manifest.json",
+    "assets.extra/tf_serving_warmup_requests",
     "saved_model.pb",
     "variables/variables.data-00000-of-00001",
     "variables/variables.index",
@@ -293,12 +299,13 @@ class TestScheduler:
         assert "Traceback" not in result.stderr
         assert "NoneType" not in result.stderr
 
-    def test_a_training_survives_its_scheduler(self, run_luigi, luigid):
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_training_survives_its_scheduler(self, run_luigi, luigid, workers):
         """A scheduler that goes away in mid-training fails the run, not the training: its segment is there."""
-        run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 20000\n[training]\nsegment = 20000\n")
+        run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 30000\n[training]\nsegment = 30000\n")
         server = luigid()
         process = run_luigi.start(
-            "ExportVersion", "--version", 1, "--scheduler-port", server.port, local_scheduler=False
+            "ExportVersion", "--version=1", "--scheduler-port", server.port, "--workers", workers, local_scheduler=False
         )
         log = []
         try:
@@ -313,9 +320,9 @@ class TestScheduler:
         assert "The scheduler does not answer; TrainModel(" in text
         assert "goes on without showing its progress" in text
         assert "luigid --address 127.0.0.1" in log[-1]
-        assert [20000] == iterations_in(run_luigi.records())
+        assert [30000] == iterations_in(run_luigi.records())
         (lineage,) = (run_luigi.directory / "work" / "training").iterdir()
-        assert ["20000"] == names_in(lineage)
+        assert ["30000"] == names_in(lineage)
 
 
 BAD_OPTIONS = [

@@ -384,3 +384,9 @@ def test_a_file_is_an_obstacle(tmp_path):
 def test_a_folder_that_is_not_writable_is_an_obstacle():
     """The nearest folder that is there must be writable for this user."""
     assert "/no/such/folder: / is not writable for this user" == storage.obstacle(Path("/no/such/folder"))
+
+
+def test_a_missing_file_elsewhere_is_not_taken_for_the_place(tmp_path):
+    """An error about another file passes through the writer as it is."""
+    with pytest.raises(FileNotFoundError), storage.publish_directory(tmp_path / "base" / "1"):
+        (tmp_path / "elsewhere" / "file").read_bytes()

@@ -55,7 +55,8 @@ def verify_version(directory: Path) -> Verified:
     manifest = read_manifest(directory)
     found = _Faults(directory.name)
     if manifest is not None:
-        _check_manifest(found, directory, manifest)
+        with found.as_error(directory):
+            _check_manifest(found, directory, manifest)
     elif (directory / MANIFEST).exists():
         found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
     else:
@@ -90,7 +91,7 @@ class _Faults:
             self.add(ERROR, str(error).replace(f"{directory}/", "").removeprefix(f"{directory}: "))
         except Exception as error:  # noqa: BLE001 - on a damaged graph TensorFlow's Python raises whatever it stumbles over
             first = (str(error).splitlines() or [""])[0]
-            self.add(ERROR, f"TensorFlow's Python fails on it: {type(error).__name__}: {first}")
+            self.add(ERROR, f"cannot be checked further: {type(error).__name__}: {first}")
 
 
 def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:

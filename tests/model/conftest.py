@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests import quiet_tensorflow, small  # isort: skip - before anything else imports TensorFlow
 from tasks.model.tensorflow_settings import fix_settings
-from tests import small
+
+__all__ = ["quiet_tensorflow"]
 
 fix_settings(threads=1)  # possible only before the first op of the process; it shapes the bits of a training
 

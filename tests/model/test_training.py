@@ -16,6 +16,8 @@ from tasks.model.architectures import ARCHITECTURES, architecture
 from tasks.model.schedules import draw_order, draw_shifts
 from tasks.model.training import TrainingPlan, train
 
+tf1 = tf.compat.v1
+
 SOFTMAX = TrainingPlan(
     model="softmax",
     optimizer="sgd",
@@ -233,3 +235,15 @@ def test_training_moves_each_batch_by_its_own_shift(data, monkeypatch):
         weights -= 0.5 * x.T @ error
     found = run(replace(SOFTMAX, model="shifted"), data, 0, 5)
     np.testing.assert_allclose(weights, found["weights"], atol=1e-5)
+
+
+@pytest.mark.parametrize("functional", [True, False])
+def test_other_graphs_keep_their_kind_of_loops(functional):
+    """Building a training changes nothing for the loops that others build in this process."""
+    was_functional = tf1.control_flow_v2_enabled()
+    (tf1.enable_control_flow_v2 if functional else tf1.disable_control_flow_v2)()
+    try:
+        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd")
+        assert functional == tf1.control_flow_v2_enabled()
+    finally:
+        (tf1.enable_control_flow_v2 if was_functional else tf1.disable_control_flow_v2)()

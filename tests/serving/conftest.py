@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
 from tasks.serving.manifest import Manifest, write_manifest
 from tasks.serving.version_tree import WantedVersion
 from tests import small
 from tests.serving.versions import MODELS, draw_weights, export
+
+__all__ = ["quiet_tensorflow"]
 
 RECIPE = {
     "dataset": "mnist",

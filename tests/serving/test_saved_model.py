@@ -37,6 +37,8 @@ IMAGES = small.make_images(120, seed=4)[0].reshape(-1, 784)
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
+from tasks.runtime import import_tensorflow
+import_tensorflow()
 from tasks.serving.saved_model import load_saved_model
 from tests.serving.test_saved_model import IMAGES, SHAPES, write
 import numpy as np
