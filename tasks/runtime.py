@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 import luigi
 import luigi.interface
 from luigi.configuration import get_config
+from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 
 from tasks.exceptions import PipelineError
@@ -151,7 +152,7 @@ def finished_first() -> Iterator[None]:
 def told_plainly(exception: BaseException | None) -> str | None:
     """The one line that tells a user what an exception means, or None if only its traceback does."""
     while exception is not None:
-        if isinstance(exception, PipelineError):
+        if isinstance(exception, PipelineError | ParameterException):
             return str(exception)
         if isinstance(exception, RPCError):
             return (
