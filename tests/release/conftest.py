@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
+
 import numpy as np
 import pytest
-import tensorflow as tf
 from luigi.retcodes import run_with_retcodes
 
 from tasks import provenance
@@ -19,7 +20,8 @@ from tasks.serving.served_model import ServedModel
 from tasks.serving.version_tree import WantedVersion
 from tests import small
 
-tf.get_logger().setLevel("ERROR")
+__all__ = ["quiet_tensorflow"]
+
 ROOT = Path(__file__).parent.parent.parent
 
 
