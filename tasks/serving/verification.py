@@ -35,18 +35,16 @@ def verify_tree(
     base_path: Path, versions: Collection[int] = (), report: Callable[[float, str], None] = lambda *_: None
 ) -> tuple[list[Fault], list[Verified]]:
     """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
-    faults, verified = lint_names(base_path), []
-    wanted = {number: name for number, name in served_names(base_path).items() if not versions or number in versions}
+    served, faults, verified = served_names(base_path), lint_names(base_path), []
+    wanted = {number: name for number, name in served.items() if not versions or number in versions}
     faults += [Fault(str(number), ERROR, "is not there") for number in versions if number not in wanted]
     folders = [base_path / name for name in wanted.values() if (base_path / name).is_dir()]
     for index, folder in enumerate(folders):
         report(index / len(folders), f"verifying {folder.name}")
         verified.append(verify_version(folder))
-    newest = verified[-1] if verified else None
-    if newest and not newest.loads and version_number(newest.name) == max(served_names(base_path)):
-        faults.append(
-            Fault(newest.name, ERROR, "the newest version does not load: the next restart of the server fails")
-        )
+    newest = served[max(served)] if served else ""
+    if newest in wanted.values() and not any(version.loads for version in verified if version.name == newest):
+        faults.append(Fault(newest, ERROR, "the newest version does not load: the next restart of the server fails"))
     return faults, verified
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tasks.exceptions import ExportFailed
 from tasks.serving.golden import ANSWERS, GOLDEN, IMAGES, TOLERANCE, read_golden, replay_golden, score_difference
+from tasks.serving.protocol import write_logs
 from tasks.serving.saved_model import load_saved_model
 from tests.model_server import serve
 from tests.serving.versions import MODELS, draw_weights, expected_scores, export
@@ -102,3 +103,15 @@ def test_the_same_weights_give_the_same_bytes(tmp_path):
         for name in ("a", "b")
     ]
     assert files[0] == files[1]
+
+
+def test_a_golden_request_that_fails_is_told(tree):
+    """A request that the model cannot answer is no small difference either."""
+    predict, classify = read_golden(tree / "1")
+    predict.predict_log.request.model_spec.signature_name = "gone"
+    write_logs(tree / "1" / ANSWERS, [predict, classify])
+    with (
+        load_saved_model(tree / "1") as model,
+        pytest.raises(ExportFailed, match="fails: there is no signature 'gone'"),
+    ):
+        replay_golden(model)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from tasks.exceptions import ExportFailed
-from tasks.serving.loader import check_loads, load_by_c
+from tasks.serving.loader import check_loads, load_by_c, read_meta_graph
 
 
 @pytest.fixture(scope="session")
@@ -91,3 +92,15 @@ def test_a_missing_index_is_found_though_the_loader_overlooks_it(tree, c_program
 def test_other_tags_are_not_found(exported):
     """The loader is asked for the tags that it is given."""
     assert "NOT_FOUND" in load_by_c(exported / "1", ["serve", "gpu"])
+
+
+def test_a_graph_for_something_else_is_named(tree):
+    """A SavedModel that nobody tagged for serving has no graph to read."""
+    path = tree / "1" / "saved_model.pb"
+    saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved_model.meta_graphs[0].meta_info_def.tags[:] = ["train"]
+    path.write_bytes(saved_model.SerializeToString())
+    with pytest.raises(ExportFailed, match="no graph with the tag 'serve'"):
+        read_meta_graph(tree / "1")
+    with pytest.raises(ExportFailed, match=r"C\+\+ loader says NOT_FOUND: Could not find meta graph def matching"):
+        check_loads(tree / "1")

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
 
+from tasks.serving.loader import check_loads
 from tasks.serving.protocol import answer, classify_request, predict_request
 from tasks.serving.saved_model import load_saved_model
 from tests.model_server import serve
@@ -138,3 +139,57 @@ def test_a_record_of_a_session_run_is_refused_and_an_empty_one_is_not(exported):
         with pytest.raises(ValueError, match="the server replays no session_run_log"):
             answer(model, _log("session_run_log"))
         assert answer(model, prediction_log_pb2.PredictionLog()) == prediction_log_pb2.PredictionLog()
+
+
+@pytest.fixture
+def regressor(tmp_path):
+    """A SavedModel of somebody else: no variables, a regression, and two signatures that cannot answer."""
+    tf1, method = tf.compat.v1, tf.saved_model.REGRESS_METHOD_NAME
+    with tf.Graph().as_default(), tf1.Session() as session:
+        examples = tf1.placeholder(tf.string, [None])
+        parsed = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([784], tf.float32)})
+        info = tf1.saved_model.build_tensor_info
+        taken, mean = info(examples), info(tf.reduce_mean(parsed["x"], 1))
+        definitions = {
+            "mean": tf1.saved_model.build_signature_def({"inputs": taken}, {"outputs": mean}, method),
+            "total": tf1.saved_model.build_signature_def(
+                {"inputs": taken}, {"outputs": info(tf.reduce_sum(parsed["x"]))}, method
+            ),
+            "renamed": tf1.saved_model.build_signature_def({"examples": taken}, {"outputs": mean}, method),
+        }
+        builder = tf1.saved_model.builder.SavedModelBuilder(str(tmp_path / "1"))
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=definitions)
+        builder.save()
+    return tmp_path / "1"
+
+
+def test_a_regression_is_answered_alone_and_among_others(regressor, images):
+    """Regress gives one value an example; MultiInference takes it too. Without variables no index is needed."""
+    check_loads(regressor)
+    log, multi = _log("regress_log"), _log("multi_inference_log")
+    log.regress_log.request.input.CopyFrom(classify_request(images).input)
+    log.regress_log.request.model_spec.signature_name = "mean"
+    multi.multi_inference_log.request.input.CopyFrom(classify_request(images).input)
+    task = multi.multi_inference_log.request.tasks.add(method_name=tf.saved_model.REGRESS_METHOD_NAME)
+    task.model_spec.signature_name = "mean"
+    with load_saved_model(regressor, required=()) as model:
+        alone = answer(model, log).regress_log.response.result
+        among = answer(model, multi).multi_inference_log.response.results[0].regression_result
+    np.testing.assert_allclose([entry.value for entry in alone.regressions], images.mean(axis=1), rtol=1e-5)
+    assert alone == among
+
+
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        ("total", "output 'outputs' has the shape [] for 20 examples"),
+        ("renamed", "the signature has no input 'inputs'"),
+    ],
+)
+def test_a_signature_that_cannot_answer_says_why(regressor, images, signature, reason):
+    """An output that is not one value an example, and an input of another name, are refused as the server does."""
+    log = _log("regress_log")
+    log.regress_log.request.input.CopyFrom(classify_request(images).input)
+    log.regress_log.request.model_spec.signature_name = signature
+    with load_saved_model(regressor, required=()) as model, pytest.raises(ValueError, match=re.escape(reason)):
+        answer(model, log)

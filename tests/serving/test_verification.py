@@ -207,6 +207,14 @@ def test_what_was_asked_for_alone_is_verified(tree):
     assert [(fault.name, fault.message) for fault in faults] == [("9", "is not there")]
 
 
+def test_a_file_as_newest_version_does_not_load_either(tree):
+    """Whatever the highest number is, the server fails at its next start if it does not load."""
+    (tree / "7").write_text("")
+    messages = [fault.message for fault in _all_faults(tree) if fault.name == "7"]
+    assert "the newest version does not load: the next restart of the server fails" in messages
+    assert messages[:1] == [fault.message for fault in verify_tree(tree, [1])[0]]
+
+
 def test_what_a_live_process_writes_is_no_leftover(tree):
     """A folder whose lock is held is being written."""
     aside = tree / ".aside-3-0123abcd"
@@ -250,3 +258,24 @@ def test_any_damage_to_the_graph_is_a_fault_and_never_an_exception(tree):
         path.write_bytes(content)
         _flip(path, index)
         assert any("saved_model.pb was changed" in fault.message for fault in verify_version(tree / "1").faults)
+
+
+def test_what_cannot_be_read_is_a_fault(tree, monkeypatch):
+    """A file that this user may not read is named, and the check goes on."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tasks.storage.sha256", refuse)
+    verified = verify_version(tree / "1")
+    assert verified.loads
+    assert [fault.message.partition(" '")[0] for fault in verified.faults] == [
+        "cannot be checked further: PermissionError: [Errno 13] Permission denied:"
+    ]
+
+
+def test_a_version_without_signatures_is_a_warning(tmp_path):
+    """A SavedModel that nobody can ask anything loads, and is named."""
+    write_foreign(tmp_path / "1", signature=None)
+    faults = [fault for fault in verify_version(tmp_path / "1").faults if fault.severity == WARNING]
+    assert [fault.message for fault in faults] == ["has no signature; clients have nothing to ask"]

@@ -69,6 +69,8 @@ def write_foreign(directory, signature="predict_images"):
         definition = tf1.saved_model.build_signature_def(
             {"images": info(images)}, {"scores": info(scores)}, tf.saved_model.PREDICT_METHOD_NAME
         )
-        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map={signature: definition})
+        builder.add_meta_graph_and_variables(
+            session, ["serve"], signature_def_map=signature and {signature: definition}
+        )
         builder.save()
     return directory
