@@ -8,15 +8,29 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
                                                 ExportAllVersions
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
-at what is there.
+at what is there. PromoteVersion, RollBack, QuarantineVersion and RetireVersions change what is served, ConfirmRollout
+asks the servers.
 """
 
 from tasks.inspection import VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
+from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
 from tasks.runtime import set_up
 
 __version__ = "0.1.0"
 
-__all__ = ["DownloadDataset", "ExportAllVersions", "ExportVersion", "PrepareDataset", "TrainModel", "VerifyVersions"]
+__all__ = [
+    "ConfirmRollout",
+    "DownloadDataset",
+    "ExportAllVersions",
+    "ExportVersion",
+    "PrepareDataset",
+    "PromoteVersion",
+    "QuarantineVersion",
+    "RetireVersions",
+    "RollBack",
+    "TrainModel",
+    "VerifyVersions",
+]
 
 set_up()

@@ -9,7 +9,10 @@ PipelineError
 ├── ExportFailed          a SavedModel that does not load again, or does not pass its gate
 ├── VersionConflict       a version directory that is there and holds something else
 ├── InvalidServingConfig  a server's config file that cannot be read, or that names a version that is gone
-└── VerificationFailed    a version tree with faults in it
+├── VerificationFailed    a version tree with faults in it
+├── InvalidReleaseLog     a record of releases with a line that is none
+├── ReleaseRefused        a change that would harm what is served, or that is based on what is no longer so
+└── RolloutFailed         a server that does not answer, or does not serve what it should
 """
 
 
@@ -51,3 +54,15 @@ class InvalidServingConfig(PipelineError):
 
 class VerificationFailed(PipelineError):
     """A version tree that a server cannot serve as it is."""
+
+
+class InvalidReleaseLog(PipelineError):
+    """A record of releases with a line that is none; the text names file and line."""
+
+
+class ReleaseRefused(PipelineError):
+    """A change of what is served that is not made; the text says why, and the way out."""
+
+
+class RolloutFailed(PipelineError):
+    """A server that does not answer, or does not serve what it should; the text names it."""

@@ -108,7 +108,7 @@ def import_tensorflow() -> None:
     Called in the parent before the workers fork, so that their children need not import it. Left out of the
     import: garbage collection (0.4 s here, and 0.8 s at exit if what was imported is not frozen), Keras (0.3 s, and
     0.6 s more where scikit-learn is installed, which it imports; `tf.keras` still works, as it loads when it is first
-    used), and the lines that TensorFlow's C++ writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. GPUs are hidden:
+    used), and the lines that TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. GPUs are hidden:
     they do not give the same bits as a CPU.
     """
     if "tensorflow" in sys.modules:
@@ -116,21 +116,19 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     with _no_garbage_collection(), _absent("keras"), _stderr_closed():
-        import tensorflow as tf  # noqa: F401 - the point of this function
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
 
 
 def prepare_tensorflow(threads: int) -> None:
-    """Import TensorFlow, silence its deprecation notes, and fix the settings that shape the bits.
+    """Import TensorFlow, and fix the settings that shape the bits.
 
     Raises:
         InvalidParameter: this process runs with another number of threads already.
     """
     import_tensorflow()
-    import tensorflow as tf
-
     from tasks.model.tensorflow_settings import fix_settings
 
-    tf.get_logger().setLevel("ERROR")
     fix_settings(threads)
 
 

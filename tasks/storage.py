@@ -82,19 +82,21 @@ def publish_sealed(target: Path) -> Iterator[Path]:
             yield aside
             seal(aside)
             if target.exists() and not is_intact(target):
-                _take_away(target)
+                take_away(target)
     except FileExistsError:
         if not is_intact(target):
             raise
 
 
 def publish_file(target: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; one that bears the name is replaced."""
+    """Write a small file whole or not at all; one that bears the name is replaced, and its mode kept."""
     with explain_os_errors(target):
         make_directory(target.parent)
         aside, lock = _open_aside(target)
         try:
             (aside / target.name).write_bytes(content)
+            if target.is_file():
+                shutil.copymode(target, aside / target.name)
             flush(aside / target.name)
             (aside / target.name).replace(target)
             flush(target.parent)
@@ -189,6 +191,14 @@ def is_intact(directory: Path, *, contents: bool = True) -> bool:
         return False
 
 
+def take_away(target: Path) -> None:
+    """Rename a folder aside, then remove it, so that nobody sees half of it."""
+    grave, lock = _open_aside(target)
+    target.rename(grave / target.name)
+    _remove(grave)
+    os.close(lock)
+
+
 def flush_tree(directory: Path) -> None:
     """Flush every file and folder below `directory` to the disk, and `directory` itself."""
     for root, _, files in os.walk(directory, topdown=False):
@@ -254,14 +264,6 @@ def _try_lock(path: Path) -> int | None:
         os.close(handle)
         return None
     return handle
-
-
-def _take_away(target: Path) -> None:
-    """Rename `target` aside, then remove it, so that nobody sees half of it."""
-    grave, lock = _open_aside(target)
-    target.rename(grave / target.name)
-    _remove(grave)
-    os.close(lock)
 
 
 def _remove(path: Path) -> None:

@@ -8,16 +8,21 @@ import pytest
 
 import tasks
 
-HEAVY = ("tensorflow", "numpy", "pooch", "sklearn")
+HEAVY = ("tensorflow", "numpy", "pooch", "sklearn", "grpc", "google.protobuf")
 
 
 def test_the_public_names_are_these():
     """What `tasks` exports is what command lines and other people's tasks rest on."""
     assert tasks.__all__ == [
+        "ConfirmRollout",
         "DownloadDataset",
         "ExportAllVersions",
         "ExportVersion",
         "PrepareDataset",
+        "PromoteVersion",
+        "QuarantineVersion",
+        "RetireVersions",
+        "RollBack",
         "TrainModel",
         "VerifyVersions",
     ]
@@ -40,6 +45,8 @@ def test_every_public_name_is_a_described_task(name):
         "tasks.serving.version_tree",
         "tasks.serving.manifest",
         "tasks.serving.model_config",
+        "tasks.serving.promotion",
+        "tasks.serving.retirement",
         "tasks.serving.tree_lint",
         "tasks.storage",
     ],

@@ -41,6 +41,15 @@ def served_names(base_path: Path) -> dict[int, str]:
     return dict(sorted(numbered))
 
 
+def find_versions(base_path: Path) -> list[int]:
+    """The versions that can be promoted or removed, oldest first: folders named as the server writes the number."""
+    return [
+        number
+        for number, name in served_names(base_path).items()
+        if name == str(number) and (base_path / name).is_dir()
+    ]
+
+
 def lint_names(base_path: Path) -> list[Fault]:
     """Everything that is wrong with the entries of a base path; nothing is opened or changed."""
     if not base_path.is_dir():

@@ -1,0 +1,218 @@
+"""Change what is served: each task's target is the state that is wanted, so that doing it twice changes nothing.
+
+PromoteVersion points a label at a version, RollBack at what it pointed at before; QuarantineVersion takes one
+version back at once, RetireVersions old ones that nobody needs. ConfirmRollout changes nothing: it waits until the
+servers serve a version, and compares what they answer. The config file of the servers says what is served now,
+`releases.jsonl` beside it how it came to that.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import luigi
+
+from tasks.exceptions import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.parameters import FolderParameter, ListOfStringsParameter, VersionParameter
+from tasks.runtime import ReportedTask, import_tensorflow
+
+if TYPE_CHECKING:
+    from tasks.serving.rollout import Rollout
+    from tasks.serving.served_model import ServedModel
+
+logger = logging.getLogger(__name__)
+
+LABEL = r"[a-zA-Z0-9_]+"
+
+
+class LabelParameter(luigi.Parameter):
+    """A version label, as the server allows it."""
+
+    def normalize(self, x: str) -> str:
+        """Refuse what the server would."""
+        if not re.fullmatch(LABEL, x):
+            raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
+        return x
+
+
+class ReleaseTask(ReportedTask):
+    """A change of what is served, of one model in one config file."""
+
+    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
+    model_name = luigi.Parameter(default="", description="default: as in the config file, or the base path's last part")
+    keep_loaded = luigi.IntParameter(default=2, description="newest versions that are loaded without a label, too")
+    why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
+
+    _has_run = False
+
+    def complete(self) -> bool:
+        """Whether what is wanted is so; right after `run()` always, whatever another process has changed since."""
+        if self._has_run:
+            self._has_run = False
+            return True
+        try:
+            return self.is_so()
+        except (PipelineError, OSError):
+            return False  # run() meets it too, and says what it is
+
+    def is_so(self) -> bool:
+        """Whether what is wanted is so."""
+        return False
+
+    def run(self) -> None:
+        self.change()
+        self._has_run = True
+
+    def change(self) -> None:
+        """Make it so."""
+        raise NotImplementedError
+
+    @property
+    def served(self) -> ServedModel:
+        """The model as the config file has it."""
+        from tasks.serving.model_config import find_model, read_config
+        from tasks.serving.served_model import ServedModel
+
+        config_path, base_path = Path(self.config_path).resolve(), Path(self.base_path)
+        if base_path.resolve() in config_path.parents:
+            raise InvalidParameter(
+                f"config_path {config_path}: must not lie in the base path, which holds versions only"
+            )
+        if self.keep_loaded < 0:
+            raise InvalidParameter(f"keep_loaded = {self.keep_loaded}: allowed are whole numbers from 0")
+        model = find_model(read_config(config_path), base_path)
+        name = self.model_name or (model.name if model is not None else base_path.name)
+        return ServedModel(config_path, base_path, name, self.keep_loaded)
+
+
+class LabelTask(ReleaseTask):
+    """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
+
+    label = LabelParameter(default="", description="such as stable or canary")
+    server = ListOfStringsParameter(
+        default=(), significant=False, description="host:port (gRPC) or http://host:port, which must have the version"
+    )
+    timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
+    wait_seconds = luigi.FloatParameter(
+        default=60.0,
+        significant=False,
+        description="without --server: more than the servers' --model_config_file_poll_wait_seconds and the loading",
+    )
+
+
+class PromoteVersion(LabelTask):
+    """A label points at a version."""
+
+    version = VersionParameter(description="the version's number")
+
+    def is_so(self) -> bool:
+        return self.served.labels().get(self.label) == self.version
+
+    def change(self) -> None:
+        from tasks.serving import promotion
+
+        promotion.promote(self.served, self.label, self.version, find_rollout(self), check=check_version, why=self.why)
+
+
+class RollBack(LabelTask):
+    """A label points at what it pointed at before its last move; done once, whoever asks again."""
+
+    def is_so(self) -> bool:
+        from tasks.serving import promotion
+
+        is_done = promotion.is_rolled_back(self.served, self.label)
+        if is_done:
+            logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
+        return is_done
+
+    def change(self) -> None:
+        from tasks.serving import promotion
+
+        promotion.roll_back(self.served, self.label, find_rollout(self), check=check_version, why=self.why)
+
+
+class QuarantineVersion(ReleaseTask):
+    """A version is taken back: its folder `5` is called `5.denied`, and no server serves it."""
+
+    version = VersionParameter(description="the version's number")
+    force = luigi.BoolParameter(significant=False, description="even if a label points at it, which is then removed")
+
+    def is_so(self) -> bool:
+        from tasks.serving import retirement
+
+        return retirement.is_quarantined(Path(self.base_path), self.version)
+
+    def change(self) -> None:
+        from tasks.serving import retirement
+
+        retirement.quarantine(self.served, self.version, force=self.force, why=self.why)
+
+
+class RetireVersions(ReleaseTask):
+    """Old versions are gone; without --apply it only prints which would go, and what that frees."""
+
+    keep = luigi.IntParameter(default=3, description="how many of the newest versions stay; those in use stay anyway")
+    apply = luigi.BoolParameter(significant=False, description="remove them")
+
+    def change(self) -> None:
+        from tasks.serving import retirement
+
+        if self.keep < 1:
+            raise InvalidParameter(f"keep = {self.keep}: allowed are whole numbers from 1")
+        lines = retirement.retire(self.served, self.keep, is_good=is_fit, apply=self.apply, why=self.why)
+        print("\n".join(lines))  # noqa: T201 - what was asked for
+
+
+class ConfirmRollout(ReleaseTask):
+    """The servers serve a version, and answer as it did when it was exported."""
+
+    version = VersionParameter(description="the version's number")
+    server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
+    timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
+
+    def change(self) -> None:
+        from tasks.serving import tree_lint
+
+        if not self.server:
+            raise InvalidParameter("server: none given, so there is nothing to confirm")
+        served, rollout = self.served, find_rollout(self)
+        check_version(served.base_path, self.version)
+        rollout.wait_for(self.version, listed_since=0.0)
+        rollout.replay(self.version, served.base_path / str(self.version))
+        published = ", ".join(map(str, tree_lint.find_versions(served.base_path)))
+        pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
+        print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+
+
+def check_version(base_path: Path, version: int) -> None:
+    """Do nothing if a version may be served; raises ReleaseRefused."""
+    from tasks.serving import fitness
+
+    fitness.refuse_foreign(base_path, version)
+    import_tensorflow()  # quietly, before verification and the stubs of the servers do
+    fitness.refuse_unfit(base_path, version)
+
+
+def is_fit(base_path: Path, version: int) -> bool:
+    """Whether a version may be served."""
+    try:
+        check_version(base_path, version)
+    except ReleaseRefused:
+        return False
+    return True
+
+
+def find_rollout(task: Any) -> Rollout:
+    """The servers that a task names, and how long to wait for them; raises InvalidParameter."""
+    from tasks.serving.model_servers import find_servers
+    from tasks.serving.rollout import Rollout
+
+    wait = getattr(task, "wait_seconds", 0.0)
+    for name, seconds in (("wait_seconds", wait), ("timeout_seconds", task.timeout_seconds)):
+        if not 0 <= seconds < float("inf"):
+            raise InvalidParameter(f"{name} = {seconds}: allowed are seconds from 0")
+    return Rollout(task.served.name, find_servers(task.server), task.timeout_seconds, wait)

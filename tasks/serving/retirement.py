@@ -1,0 +1,115 @@
+"""Take versions out of the tree: a bad one at once, old ones when they are no longer needed.
+
+A version leaves the policy first, then its folder gets a name that the server does not take for a version, and only
+then it is removed: the server never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tasks import storage
+from tasks.exceptions import ReleaseRefused
+from tasks.serving.served_model import Edit, ServedModel
+from tasks.serving.tree_lint import QUARANTINED, find_versions
+from tasks.serving.waiting import awaited_versions
+
+MIB = 1 << 20
+
+
+def denied(base_path: Path, version: int) -> Path:
+    """What a quarantined version is called."""
+    return base_path / f"{version}{QUARANTINED}"
+
+
+def is_quarantined(base_path: Path, version: int) -> bool:
+    """Whether a version was taken back."""
+    return denied(base_path, version).is_dir() and not os.path.lexists(base_path / str(version))
+
+
+def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:
+    """Rename `5` to `5.denied`; the server unloads it at its next poll.
+
+    Raises:
+        ReleaseRefused: it does not exist, or a label points at it and `force` was not given.
+    """
+    path, target = served.base_path / str(version), denied(served.base_path, version)
+    with served.edit() as edit:
+        if is_quarantined(served.base_path, version):
+            return
+        if not os.path.lexists(path):
+            raise ReleaseRefused(f"{path} does not exist; published are {format_list(edit.versions)}")
+        if os.path.lexists(target):
+            raise ReleaseRefused(f"{target} is there already; move it away first")
+        holders = [label for label, pointed in edit.labels.items() if pointed == version]
+        if holders and not force:
+            raise ReleaseRefused(
+                f"label {format_list(holders)} points at version {version}: move it first (RollBack --label "
+                f"{holders[0]}), or give --force, which leaves whoever asks for the label without an answer"
+            )
+        for label in holders:
+            edit.point(label, None)
+        edit.drop([version])
+        moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in [*holders, None]]
+        with storage.explain_os_errors(path):
+            edit.publish(moves, then=lambda: _rename(path, target))
+
+
+def removable(edit: Edit, keep: int) -> list[int]:
+    """The versions that may go if the newest `keep` stay: no label points at them, would, or is about to."""
+    served = edit.served
+    needed = {
+        *edit.versions[-keep:],
+        *edit.labels.values(),
+        *(edit.previous(label) for label in edit.labels),  # or there is nothing to roll back to
+        *awaited_versions(served.config_path.parent, served.base_path),
+    }
+    return [version for version in edit.versions if version not in needed]
+
+
+def retire(served: ServedModel, keep: int, *, is_good: Callable[[Path, int], bool], apply: bool, why: str) -> list[str]:
+    """Remove old versions; with `apply` false, only say which. Returns a line for each and one for all.
+
+    Raises:
+        ReleaseRefused: no version is known to be good, so that none can be spared.
+    """
+    base_path = served.base_path
+    if not find_versions(base_path):
+        raise ReleaseRefused(f"{base_path}: there are no versions")
+    good = next((version for version in reversed(find_versions(base_path)) if is_good(base_path, version)), None)
+    with served.edit() as edit:
+        going = [version for version in removable(edit, keep) if version != good]
+        if going and good not in edit.versions:
+            raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
+        sizes = [_size(base_path / str(version)) for version in going]
+        if apply and going:
+            edit.drop(going)
+            moves = [edit.move(None, version, None, task="RetireVersions", why=why) for version in going]
+            edit.publish(moves, then=lambda: _remove(base_path, going))
+    done = "removed" if apply else "would be removed (do it with --apply)"
+    lines = [f"{base_path / str(version)}: {size / MIB:.1f} MiB" for version, size in zip(going, sizes, strict=True)]
+    kept = format_list(version for version in edit.versions if version not in going)
+    count = f"{len(going)} version{'' if len(going) == 1 else 's'}"
+    return [*lines, f"{count}, {sum(sizes) / MIB:.1f} MiB {done}; {kept} stay"]
+
+
+def format_list(values: Iterable[object]) -> str:
+    """Join with commas; `none` for nothing."""
+    return ", ".join(map(str, values)) or "none"
+
+
+def _rename(path: Path, target: Path) -> None:
+    path.rename(target)
+    storage.flush(path.parent)
+
+
+def _remove(base_path: Path, versions: Iterable[int]) -> None:
+    for version in versions:
+        storage.take_away(base_path / str(version))
+    storage.flush(base_path)
+
+
+def _size(directory: Path) -> int:
+    return sum(path.lstat().st_size for path in directory.rglob("*"))

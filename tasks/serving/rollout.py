@@ -1,0 +1,107 @@
+"""Follow a version to the servers: wait until each of them serves it, and compare what it answers there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.exceptions import RolloutFailed
+from tasks.serving.model_servers import AVAILABLE, END, ModelServer, VersionStatus
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """The servers of one model, and how long to wait for them; without servers, how long to wait instead."""
+
+    model: str
+    servers: Sequence[ModelServer]
+    timeout_seconds: float
+    wait_seconds: float = 0.0
+
+    def refuse_silence(self) -> None:
+        """Do nothing if every server answers; raises RolloutFailed."""
+        for server in self.servers:
+            server.statuses(self.model)
+
+    def wait_for(self, version: int, *, listed_since: float) -> None:
+        """Wait until every server says that `version` is available, or, without servers, for the stated time.
+
+        Args:
+            version: which one.
+            listed_since: when the config file that lists it was written, in seconds since the epoch.
+
+        Raises:
+            RolloutFailed: the version has failed on a server, or is not available when the time is up.
+        """
+        if not self.servers:
+            seconds = max(0.0, min(listed_since + self.wait_seconds - time.time(), self.wait_seconds))
+            if seconds:
+                logger.info("No server given: waiting %.0f s for whoever reads the config to load %d", seconds, version)
+                time.sleep(seconds)
+            return
+        deadline = time.monotonic() + self.timeout_seconds
+        for server in self.servers:
+            self._wait_for_one(server, version, deadline)
+
+    def _wait_for_one(self, server: ModelServer, version: int, deadline: float) -> None:
+        told = ""
+        while True:
+            problem = None
+            try:
+                status = _find(server.statuses(self.model), version)
+            except RolloutFailed as error:  # it may be starting; what it last said is told when the time is up
+                problem = str(error)
+            else:
+                if status.state == AVAILABLE:
+                    logger.info("%s serves version %d of %s", server.address, version, self.model)
+                    return
+                if status.state == END and status.error:
+                    raise RolloutFailed(
+                        f"{server.address}: version {version} of {self.model} failed there: {status.error}"
+                    )
+                problem = f"{server.address}: version {version} of {self.model} is {status.state} there"
+            if problem != told:
+                logger.info("Waiting: %s", problem)
+                told = problem
+            if time.monotonic() + POLL_SECONDS > deadline:
+                raise RolloutFailed(f"{problem} after {self.timeout_seconds:g} s")
+            time.sleep(POLL_SECONDS)
+
+    def describe(self) -> list[str]:
+        """One line for each server: the versions that it tells of."""
+        return [
+            f"{server.address}: {', '.join(map(str, server.statuses(self.model))) or 'nothing'}"
+            for server in self.servers
+        ]
+
+    def replay(self, version: int, version_directory: Path) -> None:
+        """Send each server the golden requests of a version.
+
+        Raises:
+            RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
+                the version carries no golden requests.
+        """
+        from tasks.serving.golden import TOLERANCE
+
+        for server in self.servers:
+            differences = list(server.replay(self.model, version, version_directory))
+            if not differences:
+                raise RolloutFailed(f"{version_directory}: carries no golden requests; what is served was not compared")
+            for kind, difference in differences:
+                if not difference <= TOLERANCE:
+                    raise RolloutFailed(
+                        f"{server.address}: version {version} of {self.model} does not answer as when it was exported: "
+                        f"the scores of {kind} differ by {difference:g}, allowed is {TOLERANCE:g}"
+                    )
+            logger.info("%s answers %d golden requests as when they were exported", server.address, len(differences))
+
+
+def _find(statuses: Sequence[VersionStatus], version: int) -> VersionStatus:
+    return next((status for status in statuses if status.version == version), VersionStatus(version, "not known", ""))

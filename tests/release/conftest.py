@@ -1,0 +1,121 @@
+"""A tree of four versions that were really exported, and what is needed to release them."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
+
+import numpy as np
+import pytest
+from luigi.retcodes import run_with_retcodes
+
+from tasks import provenance
+from tasks.data.arrays import Split
+from tasks.model.architectures import find_architecture
+from tasks.serving.export import export_version
+from tasks.serving.rollout import Rollout
+from tasks.serving.served_model import ServedModel
+from tasks.serving.version_tree import WantedVersion
+from tests import small
+
+__all__ = ["quiet_tensorflow"]
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """A base path with the versions 1 to 4, whose weights differ; not to be changed."""
+    base_path = tmp_path_factory.mktemp("exported") / "mnist"
+    images, labels = small.make_images(60, seed=3)
+    data = Split(images.reshape(-1, 784), labels)
+    for version in (1, 2, 3, 4):
+        stream = np.random.RandomState(version)
+        weights = {"weights": stream.randn(784, 10).astype(np.float32) / 10, "biases": np.zeros(10, np.float32)}
+        directory = base_path / str(version)
+        directory.mkdir(parents=True)
+        export_version(
+            directory,
+            WantedVersion(
+                base_path=base_path,
+                version=version,
+                recipe={"dataset": "small", "model": "softmax", "training_iteration": version},
+                threads=1,
+                warmup_records=3,
+                min_accuracy=0.0,
+            ),
+            scores=find_architecture("softmax").scores,
+            weights=weights,
+            measured_on={"validation": data, "test": data},
+            dataset_checksums=small.SMALL.checksums,
+            made_with=provenance.made_with(),
+        )
+    return base_path
+
+
+@pytest.fixture
+def base_path(exported, tmp_path):
+    """A copy of that tree, in the place where the tasks look for it."""
+    return Path(shutil.copytree(exported, tmp_path / "models" / "mnist"))
+
+
+@pytest.fixture
+def config_path(tmp_path):
+    """Where the tasks look for the config file."""
+    return tmp_path / "models" / "models.config"
+
+
+@pytest.fixture
+def served(base_path, config_path):
+    """The model, of which nothing is served yet."""
+    return ServedModel(config_path, base_path, "mnist")
+
+
+@pytest.fixture
+def nobody():
+    """No server, and no time to wait for one."""
+    return Rollout("mnist", (), 0.0, 0.0)
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch, capsys):
+    """Run `luigi --module tasks ...` in this process, where TensorFlow is imported already; gives what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_with_retcodes(["--module", "tasks", *map(str, arguments), "--local-scheduler"])
+        printed = capsys.readouterr()
+        assert ended.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def in_process():
+    """Start a Python process that runs `code`; what is left of it when the test ends is killed."""
+    processes = []
+
+    def start(code, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def check_nothing(*_):
+    """A verification that is passed."""

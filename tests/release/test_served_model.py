@@ -1,0 +1,285 @@
+"""The config file and the log beside it: what is kept, what is written, what is refused."""
+
+import shutil
+
+import pytest
+
+from tasks.exceptions import InvalidReleaseLog, InvalidServingConfig, ReleaseRefused, RolloutFailed
+from tasks.serving import promotion, retirement
+from tasks.serving.model_config import find_model, read_config
+from tasks.serving.rollout import Rollout
+from tasks.serving.served_model import FOUND, ServedModel
+from tasks.serving.waiting import awaited_versions, waiting_for
+from tests.release.conftest import check_nothing
+
+
+def promote(served, label, version, rollout=None, why=""):
+    rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
+    return promotion.promote(served, label, version, rollout, check=check_nothing, why=why)
+
+
+def roll_back(served, label):
+    return promotion.roll_back(served, label, Rollout("mnist", (), 0.0, 0.0), check=check_nothing, why="")
+
+
+def loaded(served):
+    return list(find_model(read_config(served.config_path), served.base_path).model_version_policy.specific.versions)
+
+
+def test_labelled_and_newest_versions_are_loaded(served):
+    """The policy names every version with a label and the newest two, and no other."""
+    promote(served, "stable", 1)
+    assert [1, 3, 4] == loaded(served)
+    promote(served, "stable", 2)
+    assert [2, 3, 4] == loaded(served)
+
+
+def test_nothing_but_versions_with_a_label_is_loaded_if_asked_for(base_path, config_path):
+    """With keep_loaded 0 the policy names labelled versions alone."""
+    served = ServedModel(config_path, base_path, "mnist", keep_loaded=0)
+    promote(served, "stable", 1)
+    assert [1] == loaded(served)
+
+
+def test_a_folder_without_a_model_is_not_loaded(served):
+    """A folder with a number for a name but no SavedModel is not put on the policy for being new."""
+    (served.base_path / "5").mkdir()
+    promote(served, "stable", 1)
+    assert [1, 3, 4] == loaded(served)
+
+
+def test_a_version_that_somebody_waits_for_stays_on_the_policy(served):
+    """Another promotion takes off what it no longer needs, but not what a live process waits for."""
+    with waiting_for(served.config_path.parent, served.base_path, 1):
+        promote(served, "stable", 2)
+        assert [1, 2, 3, 4] == loaded(served)
+    promote(served, "stable", 3)
+    assert [3, 4] == loaded(served)
+
+
+def test_notes_of_the_dead_are_swept(served):
+    """A note whose process has died counts for nothing, and goes."""
+    note = served.config_path.parent / ".waiting-dead"
+    note.write_text('["x", 1]')
+    assert set() == awaited_versions(served.config_path.parent, served.base_path)
+    assert not note.exists()
+
+
+def test_what_a_person_added_stays(served):
+    """Other models, other fields and a policy that loads everything survive a promotion."""
+    served.config_path.write_text(
+        f"""model_config_list {{
+          config {{ name: "mnist" base_path: "{served.base_path}" model_platform: "tensorflow"
+            model_version_policy {{ all {{ }} }} logging_config {{ sampling_config {{ sampling_rate: 0.5 }} }} }}
+          config {{ name: "other" base_path: "/other" version_labels {{ key: "stable" value: 9 }} }}
+        }}"""
+    )
+    before = read_config(served.config_path)
+    promote(served, "stable", 2)
+    after = read_config(served.config_path)
+    assert 2 == find_model(after, served.base_path).version_labels.pop("stable")
+    assert before == after
+    assert not list(served.config_path.parent.glob("*.by-hand"))
+
+
+def test_two_models_share_a_file_and_a_log(served, base_path, config_path):
+    """Each has its labels and its history."""
+    other = ServedModel(config_path, base_path.rename(base_path.with_name("other")), "other")
+    other_tree = other.base_path
+    served.base_path.mkdir()
+    (other_tree / "1").rename(served.base_path / "1")
+    promote(served, "stable", 1)
+    promote(other, "stable", 3)
+    assert ({"stable": 1}, {"stable": 3}) == (served.labels(), other.labels())
+    assert [1] == [move.after for move in served.history()]
+
+
+def test_the_file_keeps_its_mode(served):
+    """Whoever could read it still can: the server, for one."""
+    served.config_path.write_text("")
+    served.config_path.chmod(0o664)
+    promote(served, "stable", 1)
+    assert 0o664 == served.config_path.stat().st_mode & 0o777
+
+
+def test_a_comment_is_kept_beside_the_file(served):
+    """A text with a comment is put aside before it is replaced; a '#' in a string is no comment."""
+    text = '# mine\nmodel_config_list { config { name: "a#b" base_path: "/a" } }\n'
+    served.config_path.write_text(text)
+    promote(served, "stable", 1)
+    (kept,) = served.config_path.parent.glob("models.config.*.by-hand")
+    assert text == kept.read_text()
+    promote(served, "stable", 2)
+    assert 1 == len(list(served.config_path.parent.glob("*.by-hand")))
+
+
+def test_a_label_that_was_moved_by_hand_gets_its_line(served):
+    """The log follows what it finds in the file, so that a roll-back leads to where the label really was."""
+    promote(served, "stable", 1)
+    text = served.config_path.read_text()
+    served.config_path.write_text(text.replace("value: 1", "value: 2"))
+    promote(served, "stable", 3)
+    history = [(move.before, move.after, move.why) for move in served.history()]
+    assert [(None, 1, ""), (1, 2, FOUND), (2, 3, "")] == history
+    roll_back(served, "stable")
+    assert {"stable": 2} == served.labels()
+
+
+def test_rolling_back_twice_goes_back_once(served):
+    """A roll-back that is asked for again, by a scheduler that retries, changes nothing."""
+    for version in (1, 2, 3):
+        promote(served, "stable", version)
+    assert 1 == len(roll_back(served, "stable"))
+    assert [] == roll_back(served, "stable")
+    assert {"stable": 2} == served.labels()
+
+
+def test_there_is_nothing_before_the_first_promotion(served):
+    """A label that never pointed elsewhere cannot be rolled back."""
+    promote(served, "stable", 1)
+    with pytest.raises(ReleaseRefused, match="pointed at nothing before"):
+        roll_back(served, "stable")
+    assert {"stable": 1} == served.labels()
+
+
+def test_a_roll_back_refuses_what_changed_while_it_waited(served):
+    """Somebody else promoted meanwhile: the label stays where they put it."""
+    promote(served, "stable", 1)
+    promote(served, "stable", 2)
+
+    class Promoting(Rollout):
+        def wait_for(self, *_, **__):
+            promote(served, "stable", 4)
+
+    with pytest.raises(ReleaseRefused, match="was moved to 4 meanwhile"):
+        promotion.roll_back(served, "stable", Promoting("mnist", (), 0.0), check=check_nothing, why="")
+    assert {"stable": 4} == served.labels()
+
+
+def test_a_promotion_that_fails_puts_the_file_back(served):
+    """A server that does not get the version to work: the file is as before, comments and all."""
+    served.config_path.write_text(
+        "# by hand\n" + f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" }} }}'
+    )
+    before = served.config_path.read_bytes()
+
+    class Failing(Rollout):
+        def wait_for(self, *_, **__):
+            assert served.config_path.read_bytes() != before
+            raise RolloutFailed("no")
+
+    with pytest.raises(RolloutFailed):
+        promote(served, "stable", 1, Failing("mnist", (), 0.0))
+    assert before == served.config_path.read_bytes()
+    assert not served.log.path.exists()
+
+
+def test_a_first_promotion_that_fails_leaves_no_file(served):
+    """Where there was no config file, there is none afterwards."""
+
+    class Failing(Rollout):
+        def wait_for(self, *_, **__):
+            raise RolloutFailed("no")
+
+    with pytest.raises(RolloutFailed):
+        promote(served, "stable", 1, Failing("mnist", (), 0.0))
+    assert not served.config_path.exists()
+
+
+def test_a_label_on_a_version_that_is_gone_is_named(served, caplog):
+    """The server may refuse the whole file for it; another label can be moved all the same."""
+    promote(served, "canary", 1)
+    shutil.rmtree(served.base_path / "1")
+    with caplog.at_level("WARNING", "tasks"):
+        promote(served, "stable", 2)
+    assert "label canary points at version 1, which is gone" in caplog.text
+    assert {"canary": 1, "stable": 2} == served.labels()
+
+
+def test_a_version_that_goes_meanwhile_gets_no_label(served):
+    """Quarantined while the promotion waited: refused."""
+
+    class Quarantining(Rollout):
+        def wait_for(self, *_, **__):
+            retirement.quarantine(served, 1, force=False, why="")
+
+    with pytest.raises(ReleaseRefused, match="has gone meanwhile"):
+        promote(served, "stable", 1, Quarantining("mnist", (), 0.0))
+    assert {} == served.labels()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('model_config_list {\n  config {\n    nam: "mnist"\n', "line 3"),
+        ("model_config_list {", "line 1"),
+        ('custom_model_config { type_url: "x" }', "custom_model_config"),
+        ('model_config_list { config { name: "mnist" base_path: "/another" } }', "base path /another"),
+        ('model_config_list { config { name: "other" base_path: "BASE" } }', "served as model 'other'"),
+        ("\udcff", "cannot be read"),
+    ],
+)
+def test_a_config_that_is_none_is_left_alone(served, text, said):
+    """One line that names the file and what is wrong; the bytes stay."""
+    content = text.replace("BASE", str(served.base_path)).encode(errors="surrogateescape")
+    served.config_path.write_bytes(content)
+    with pytest.raises(InvalidServingConfig, match=r"models\.config") as raised:
+        promote(served, "stable", 1)
+    assert said in str(raised.value)
+    assert 1 == len(str(raised.value).splitlines())
+    assert content == served.config_path.read_bytes()
+
+
+def test_a_line_that_is_none_stops_everything(served):
+    """The log is not guessed at: the line is named, and nothing changes."""
+    promote(served, "stable", 1)
+    with served.log.path.open("a") as stream:
+        stream.write("hello\n")
+    with pytest.raises(InvalidReleaseLog, match=r"releases\.jsonl, line 2"):
+        promote(served, "stable", 2)
+    assert {"stable": 1} == served.labels()
+
+
+def test_a_line_that_is_cut_short_is_mended(served):
+    """What a machine that lost power left of a line goes; a whole line that lacks its end alone gets it."""
+    promote(served, "stable", 1)
+    content = served.log.path.read_bytes()
+    for tail in (b'{"when": "2026', b""):
+        served.log.path.write_bytes((content + tail) if tail else content[:-1])
+        with served.edit():
+            assert content == served.log.path.read_bytes()
+
+
+def test_retirement_spares_what_is_needed(served):
+    """Labelled versions, what they would be rolled back to, and the newest stay."""
+    promote(served, "stable", 1)
+    promote(served, "stable", 2)
+    lines = retirement.retire(served, 1, is_good=lambda *_: True, apply=True, why="")
+    assert lines[0].startswith(str(served.base_path / "3"))
+    assert ["1", "2", "4"] == sorted(path.name for path in served.base_path.iterdir())
+    assert [2, 4] == loaded(served)
+
+
+def test_retirement_spares_the_newest_good_version(served):
+    """Where the newest versions are all bad, the last good one stays, too; where all are, every one does."""
+    lines = retirement.retire(served, 1, is_good=lambda _, version: version < 3, apply=False, why="")
+    assert lines[-1].endswith("2, 4 stay")
+    with pytest.raises(ReleaseRefused, match="none is removed"):
+        retirement.retire(served, 1, is_good=lambda *_: False, apply=True, why="")
+    assert 4 == len(list(served.base_path.iterdir()))
+    assert not served.config_path.exists()
+
+
+def test_quarantine_takes_labels_off_only_if_forced(served):
+    """A labelled version is refused; with force its label goes too, and both are on record."""
+    promote(served, "stable", 4)
+    with pytest.raises(ReleaseRefused, match="RollBack --label stable"):
+        retirement.quarantine(served, 4, force=False, why="")
+    retirement.quarantine(served, 4, force=True, why="wrong")
+    assert ["1", "2", "3", "4.denied"] == sorted(path.name for path in served.base_path.iterdir())
+    assert ({}, [2, 3]) == (served.labels(), loaded(served))
+    assert [(move.label, move.before, move.after) for move in served.history()][1:] == [
+        ("stable", 4, None),
+        (None, 4, None),
+    ]
+    retirement.quarantine(served, 4, force=False, why="")  # done already
