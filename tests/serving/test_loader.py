@@ -22,9 +22,10 @@ def c_program(tmp_path_factory):
     library = next(iter(package.glob("libtensorflow_cc.so*")))
     framework = next(iter(package.glob("libtensorflow_framework.so*")))
     source = Path(__file__).with_name("load_saved_model.c")
+    linker = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []  # 2 s instead of 10 s
     subprocess.run(
-        ["gcc", "-Wall", "-Werror", f"-I{tf.sysconfig.get_include()}", "-o", program, source, library, framework,
-         f"-Wl,-rpath,{package}"],
+        ["gcc", *linker, "-Wall", "-Werror", f"-I{tf.sysconfig.get_include()}", "-o", program, source, library,
+         framework, f"-Wl,-rpath,{package}"],
         check=True,
         timeout=300,  # the library has a million symbols
     )  # fmt: skip
