@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from tasks import provenance, storage
+from tasks import checksums, provenance, storage
 from tasks.data.dataset import DATASETS, find_dataset
 from tasks.exceptions import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
 from tasks.model.architectures import find_architecture
@@ -130,7 +130,7 @@ class VerifyVersions(ReportedTask):
                 dataset_checksums=dataset.checksums,
                 made_with=provenance.made_with(),
             )
-            here, made = storage.list_files(directory), storage.list_files(scratch)
+            here, made = checksums.list_files(directory), checksums.list_files(scratch)
         return [name for name in sorted({*here, *made}) if here.get(name) != made.get(name)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import luigi
 
-from tasks import provenance, recipes, storage
+from tasks import checksums, provenance, recipes, storage
 from tasks.data.dataset import find_dataset
 from tasks.exceptions import InvalidParameter, PipelineError
 from tasks.model.architectures import find_architecture
@@ -57,8 +57,6 @@ class DownloadDataset(RecipeTask):
         from tasks.data import archives, digits
 
         dataset = find_dataset(self.dataset)
-        storage.make_directory(self.directory)
-        storage.sweep(self.directory)
         with provenance.recorded(self, self.work_dir):
             if dataset.is_embedded:
                 for name, content in digits.make_archives(dataset).items():
@@ -83,7 +81,7 @@ class PrepareDataset(RecipeTask):
         return luigi.LocalTarget(self.directory)
 
     def complete(self) -> bool:
-        return storage.is_intact(self.directory, contents=False)
+        return checksums.is_intact(self.directory, contents=False)
 
     def run(self) -> None:
         from tasks.data import arrays
@@ -133,7 +131,7 @@ class TrainModel(TrainingTask):
         return luigi.LocalTarget(self.directory)
 
     def complete(self) -> bool:
-        return storage.is_intact(self.directory)
+        return checksums.is_intact(self.directory)
 
     def run(self) -> None:
         prepare_tensorflow(self.threads)
@@ -224,16 +222,17 @@ class ExportVersion(ExportTask):
         from tasks.model import checkpoints
         from tasks.serving import export
 
+        weights = checkpoints.load_state(self.needed_training.directory)
         splits = arrays.map_arrays(self.needed_dataset.directory)
+        reporter(self)(0.1, "writing and measuring the SavedModel")
         with provenance.recorded(self, self.work_dir) as record:
             try:
                 with storage.publish_directory(wanted.path) as aside:
-                    reporter(self)(0.1, "writing and measuring the SavedModel")
                     manifest = export.export_version(
                         aside,
                         wanted,
                         scores=find_architecture(self.model).scores,
-                        weights=checkpoints.load_state(self.needed_training.directory),
+                        weights=weights,
                         measured_on={"validation": splits.validation, "test": splits.test},
                         dataset_checksums=find_dataset(self.dataset).checksums,
                         made_with=provenance.made_with(),
@@ -243,16 +242,8 @@ class ExportVersion(ExportTask):
                 wanted.refuse_obstacles()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record["metrics"] = {split: entry["accuracy"] for split, entry in manifest.metrics.items()}
-            record["comparison"] = comparison
-        logger.info(
-            "Published version %d (%s, %d iterations): validation accuracy %.4f, test accuracy %.4f",
-            self.version,
-            self.model,
-            self.training_iteration,
-            manifest.metrics["validation"]["accuracy"],
-            manifest.metrics["test"]["accuracy"],
-        )
+            record.update(accuracies=manifest.accuracies, comparison=comparison)
+        logger.info("Published %s", manifest.summary())
 
 
 class ExportAllVersions(ExportTask, luigi.WrapperTask):

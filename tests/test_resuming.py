@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tasks.storage import list_files
+from tasks.checksums import list_files
 from tests.conftest import ROOT
 
 

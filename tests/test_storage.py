@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks import storage
+from tasks import checksums, storage
 from tasks.exceptions import StorageFailed
 from tests import disks
 
 WRITE_AND_WAIT = """
 import sys
 from pathlib import Path
-from tasks import storage
+from tasks import checksums, storage
 with storage.publish_directory(Path(sys.argv[1])) as aside:
     (aside / "half").write_text("half of it")
     print(aside, flush=True)
@@ -27,7 +27,7 @@ with storage.publish_directory(Path(sys.argv[1])) as aside:
 APPEND = """
 import sys
 from pathlib import Path
-from tasks import storage
+from tasks import checksums, storage
 for number in range(100):
     storage.append_line(Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 300)
 """
@@ -175,8 +175,8 @@ def write_sealed(target, content):
 def test_a_sealed_folder_is_intact(tmp_path):
     """What `publish_sealed` has published is found intact, with and without a look at its contents."""
     write_sealed(tmp_path / "1", "content")
-    assert storage.is_intact(tmp_path / "1")
-    assert storage.is_intact(tmp_path / "1", contents=False)
+    assert checksums.is_intact(tmp_path / "1")
+    assert checksums.is_intact(tmp_path / "1", contents=False)
 
 
 def test_a_damaged_folder_is_replaced(tmp_path):
@@ -185,7 +185,7 @@ def test_a_damaged_folder_is_replaced(tmp_path):
     (tmp_path / "1" / "file").write_text("bad")
     write_sealed(tmp_path / "1", "new")
     assert "new" == (tmp_path / "1" / "file").read_text()
-    assert storage.is_intact(tmp_path / "1")
+    assert checksums.is_intact(tmp_path / "1")
     assert ["1"] == names(tmp_path)
 
 
@@ -224,15 +224,15 @@ def remove_a_file(directory):
 
 
 def remove_the_seal(directory):
-    (directory / storage.CHECKSUMS).unlink()
+    (directory / checksums.CHECKSUMS).unlink()
 
 
 def spoil_the_seal(directory):
-    (directory / storage.CHECKSUMS).write_text("[1, 2")
+    (directory / checksums.CHECKSUMS).write_text("[1, 2")
 
 
 def change_the_seal(directory):
-    (directory / storage.CHECKSUMS).write_text('["sub/file"]')
+    (directory / checksums.CHECKSUMS).write_text('["sub/file"]')
 
 
 @pytest.mark.parametrize(
@@ -253,8 +253,8 @@ def test_damage_is_seen(tmp_path, damage, by_size, by_content):
         (aside / "sub").mkdir()
         (aside / "sub" / "file").write_text("content")
     damage(tmp_path / "1")
-    assert by_size == storage.is_intact(tmp_path / "1", contents=False)
-    assert by_content == storage.is_intact(tmp_path / "1")
+    assert by_size == checksums.is_intact(tmp_path / "1", contents=False)
+    assert by_content == checksums.is_intact(tmp_path / "1")
 
 
 def test_every_file_is_listed_with_size_and_checksum(tmp_path):
@@ -266,7 +266,7 @@ def test_every_file_is_listed_with_size_and_checksum(tmp_path):
         "empty": {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         "sub/file": {"bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
     }
-    assert expected == storage.list_files(tmp_path)
+    assert expected == checksums.list_files(tmp_path)
 
 
 def test_a_file_is_published_and_replaced(tmp_path):

@@ -1,7 +1,6 @@
 """Fetch archives from mirrors: every byte is verified before a file gets its name."""
 
 import logging
-import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
+from tasks import storage
 from tasks.data.dataset import Archive, Dataset
 from tasks.exceptions import DownloadFailed
 
@@ -65,9 +65,16 @@ def _report_part(report: Report, number: int, parts: int, fraction: float, text:
 
 
 def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
-    """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it is renamed."""
+    """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it gets its name."""
     source = mirror.rstrip("/") + "/" + archive.name
     is_web = urlparse(mirror).scheme in {"http", "https"}
+    with storage.scratch_directory(directory / archive.name) as scratch:
+        _retrieve(archive, source, scratch, report, is_web=is_web)
+        storage.flush(scratch / archive.name)
+        (scratch / archive.name).replace(directory / archive.name)
+
+
+def _retrieve(archive: Archive, source: str, directory: Path, report: Report, *, is_web: bool) -> None:
     pooch.create(
         path=directory,
         base_url="",
@@ -98,7 +105,11 @@ def _copy(source: str, output_file: str, pooch_: Any) -> None:  # noqa: ARG001 -
     """Copy from a folder, given as a path or as a `file://` address."""
     address = urlparse(source)
     path = Path(unquote(address.path)) if address.scheme == "file" else Path(source).expanduser()
-    shutil.copyfile(path, output_file)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise OSError(f"{error.strerror}: {path}") from error  # no errno: it is the mirror's fault, not the target's
+    Path(output_file).write_bytes(content)
 
 
 class _ProgressBar(tqdm):

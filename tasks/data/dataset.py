@@ -7,7 +7,7 @@ more entry in `DATASETS`. Nothing here imports more than the standard library: e
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import storage
+from tasks import checksums
 from tasks.exceptions import InvalidParameter
 
 IMAGE_SIDE = 28
@@ -25,7 +25,7 @@ class Archive:
     def lies_in(self, directory: Path) -> bool:
         """Whether it is there, with the bytes that it must have."""
         path = directory / self.name
-        return path.is_file() and storage.sha256(path) == self.sha256
+        return path.is_file() and checksums.sha256(path) == self.sha256
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks import storage
+from tasks import checksums
 from tasks.exceptions import ExportFailed
 from tasks.model.evaluation import Evaluation, evaluate
 from tasks.serving.golden import write_golden
@@ -84,7 +84,7 @@ def export_version(
         dataset_checksums=dataset_checksums,
         metrics={split: asdict(evaluation) for split, evaluation in metrics.items()},
         signatures=signatures,
-        files=storage.list_files(directory),
+        files=checksums.list_files(directory),
         made_with=made_with,
     )
     write_manifest(directory, manifest)

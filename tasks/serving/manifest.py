@@ -42,6 +42,17 @@ class Manifest:
         """What a recipe's `min_accuracy` is compared with."""
         return float(self.metrics["validation"]["accuracy"])
 
+    @property
+    def accuracies(self) -> dict[str, float]:
+        """Split -> accuracy, a fraction."""
+        return {split: float(entry["accuracy"]) for split, entry in self.metrics.items()}
+
+    def summary(self) -> str:
+        """One line for a log."""
+        measured = ", ".join(f"{split} accuracy {accuracy:.4f}" for split, accuracy in self.accuracies.items())
+        recipe = f"{self.recipe['model']}, {self.recipe['training_iteration']} iterations"
+        return f"version {self.model_version} ({recipe}): {measured}"
+
     def differences(
         self, recipe: Mapping[str, Setting], threads: int, warmup_records: int
     ) -> dict[str, tuple[Any, Any]]:

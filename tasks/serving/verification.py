@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import storage
+from tasks import checksums
 from tasks.exceptions import ExportFailed
 from tasks.serving.golden import replay_golden
 from tasks.serving.loader import check_loads
@@ -95,7 +95,7 @@ class _Faults:
 def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:
     if manifest.model_version != version_number(directory.name):
         found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
-    here = storage.list_files(directory)
+    here = checksums.list_files(directory)
     here.pop(MANIFEST.as_posix(), None)
     for name in sorted({*here, *manifest.files}):
         recorded, actual = manifest.files.get(name), here.get(name)

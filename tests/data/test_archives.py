@@ -7,7 +7,7 @@ import re
 import pytest
 
 from tasks.data import archives
-from tasks.exceptions import DownloadFailed
+from tasks.exceptions import DownloadFailed, StorageFailed
 from tests import disks
 from tests.data.conftest import (
     CONTENTS,
@@ -172,12 +172,12 @@ def test_a_folder_with_wrong_files_is_refused(tmp_path, folder_mirror):
 
 
 @pytest.mark.usefixtures("at_once")
-def test_a_full_disk_is_a_reason(tmp_path, scripted_mirror):
-    """A disk that takes no more is told as such, and nothing half stays on it."""
+def test_a_full_disk_is_no_mirrors_fault(tmp_path, scripted_mirror):
+    """A disk that takes no more is told as such, is no reason to try another mirror, and keeps nothing half."""
     mirror, _ = scripted_mirror(send_it)
     with (
         disks.file_size_limit(10_000),
-        pytest.raises(DownloadFailed, match=re.escape(f"{mirror}: {os.strerror(errno.EFBIG)}. Ways out")),
+        pytest.raises(StorageFailed, match=re.escape(f"{os.strerror(errno.EFBIG)}; make room")),
     ):
         fetch([mirror], tmp_path / "here")
     assert {} == read_all(tmp_path / "here")

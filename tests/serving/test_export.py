@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pytest
 
-from tasks import storage
+from tasks import checksums, storage
 from tasks.exceptions import ExportFailed
 from tasks.model.architectures import find_architecture
 from tasks.serving.export import export_version
@@ -72,7 +72,7 @@ def test_the_manifest_says_what_the_version_is(tmp_path, want):
 def test_every_file_but_the_manifest_is_listed(tmp_path, want):
     """Size and SHA-256 of each file are those on disk."""
     listed = export(tmp_path, want(), make_weights()).files
-    found = storage.list_files(tmp_path)
+    found = checksums.list_files(tmp_path)
     assert listed == {name: entry for name, entry in found.items() if name != MANIFEST.as_posix()}
     assert {"saved_model.pb", "variables/variables.index"} < set(listed)
 
@@ -100,7 +100,7 @@ def test_the_same_version_is_the_same_bytes(tmp_path, want):
     for folder in folders:
         folder.mkdir()
         export(folder, want(), make_weights())
-    first, second = (storage.list_files(folder) for folder in folders)
+    first, second = (checksums.list_files(folder) for folder in folders)
     assert MANIFEST.as_posix() in first
     assert first == second
 

@@ -266,7 +266,7 @@ def test_what_cannot_be_read_is_a_fault(tree, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("tasks.storage.sha256", refuse)
+    monkeypatch.setattr("tasks.checksums.sha256", refuse)
     verified = verify_version(tree / "1")
     assert verified.loads
     assert [fault.message.partition(" '")[0] for fault in verified.faults] == [
