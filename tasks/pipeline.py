@@ -101,15 +101,6 @@ class TrainModel(TrainingTask):
     total_iterations = RecipeParameter("iterations after which the schedule ends; 0 where it never does")
     segment = RecipeParameter("iterations between two checkpoints; changes no bit", significant=False)
 
-    @classmethod
-    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
-        """A schedule that ends needs to know when; the others must not, or they could not be shared."""
-        values = dict(super().get_param_values(params, args, kwargs))
-        values["total_iterations"] = recipes.total_iterations(
-            values["schedule"], values["training_iteration"], values["total_iterations"]
-        )
-        return [(name, values[name]) for name, _ in params]
-
     def requires(self) -> dict[str, luigi.Task]:
         dataset = {"dataset": self.clone(PrepareDataset)}
         previous = (self.training_iteration - 1) // self.segment * self.segment
@@ -258,12 +249,8 @@ class ExportAllVersions(ExportTask, luigi.WrapperTask):
         given = dict(values)
         if not given["versions"]:
             raise InvalidParameter(f"versions: none given; allowed are {VERSIONS_ALLOWED}")
-        for key in recipes.EXPORT_KEYS:
-            recipes.export_setting(key, given[key])
         for version in given["versions"]:
-            recipes.complete_recipe(given, version)
-        for key in recipes.TRAINING_KEYS:
-            recipes.training_setting(key, given.get(key))
+            recipes.complete(given, version)
         return values
 
     def requires(self) -> list[luigi.Task]:

@@ -5,7 +5,6 @@ Each task is made with a completed recipe: `tasks.recipes` says where a value th
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import luigi
@@ -25,11 +24,7 @@ class RecipeTask(ReportedTask):
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
         """Complete and check the values; raises InvalidParameter."""
         values = dict(super().get_param_values(params, args, kwargs))
-        completed = asdict(recipes.complete_recipe(values, values.get("version")))
-        for key in recipes.TRAINING_KEYS:
-            completed[key] = recipes.training_setting(key, values.get(key))
-        for key in recipes.EXPORT_KEYS:
-            completed[key] = recipes.export_setting(key, values.get(key))
+        completed = recipes.complete(values, values.get("version"))
         return [(name, completed.get(name, values[name])) for name, _ in params]
 
 

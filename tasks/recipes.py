@@ -118,6 +118,20 @@ DEFAULTS: dict[str, Value] = {
 }
 
 
+def complete(given: Mapping[str, Any], version: int | None = None) -> dict[str, Any]:
+    """The completed recipe of a version and all other settings that its tasks have: key -> value.
+
+    Args and Raises: as `complete_recipe`.
+    """
+    recipe = complete_recipe(given, version)
+    return {
+        **asdict(recipe),
+        **{key: training_setting(key, given.get(key)) for key in TRAINING_KEYS},
+        **{key: export_setting(key, given.get(key)) for key in EXPORT_KEYS},
+        "total_iterations": total_iterations(recipe.schedule, recipe.training_iteration, given.get("total_iterations")),
+    }
+
+
 def complete_recipe(given: Mapping[str, Any], version: int | None = None) -> Recipe:
     """Complete what was given on the command line or in a call.
 
@@ -163,7 +177,7 @@ def export_setting(key: str, given: Any = None) -> Value | None:
 
 
 def total_iterations(schedule: str, training_iteration: int, given: Any = None) -> int:
-    """After how many iterations the schedule of a training ends; 0 for one that does not.
+    """After how many iterations the schedule of a training ends; 0 for one that does not, or it could not be shared.
 
     Raises:
         InvalidParameter: what was given is no whole number, or lies before `training_iteration`.
