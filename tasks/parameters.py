@@ -1,9 +1,10 @@
-"""Parameters that Luigi does not have: sets of versions, folders, and values that a recipe completes."""
+"""Parameters that Luigi does not have: sets of versions, folders, checked numbers, and what a recipe completes."""
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ import luigi
 
 from tasks.exceptions import InvalidParameter
 from tasks.serving.version_tree import LARGEST_VERSION
+
+Value = str | int | float
+Check = Callable[[Any], Value]  # gives the value; raises ValueError, whose text says what is allowed
 
 MOST_VERSIONS = 10_000
 
@@ -85,6 +89,21 @@ class ListOfStringsParameter(luigi.Parameter):
         """Say nothing: any series of texts will do."""
 
 
+class CheckedParameter(luigi.Parameter):
+    """A value that has to pass a check, be it given as text, as a number or in luigi.cfg."""
+
+    def __init__(self, check: Check, default: Value, description: str, *, significant: bool = True) -> None:
+        super().__init__(default=default, description=description, significant=significant)
+        self._check = check
+
+    def normalize(self, x: Any) -> Value:
+        """Refuse what is not allowed, under the parameter's name."""
+        return checked(self._attribute_name, self._check, x)
+
+    def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
+        """Say nothing: `normalize` has made sure."""
+
+
 class RecipeParameter(luigi.Parameter):
     """A key of a recipe; None until `tasks.recipes` completes and checks it (it alone knows where from)."""
 
@@ -101,6 +120,14 @@ class RecipeParameter(luigi.Parameter):
 
     def _warn_on_wrong_param_type(self, param_name: str, param_value: Any) -> None:
         """Say nothing: `tasks.recipes` checks."""
+
+
+def checked(key: str, check: Check, value: Any, where: str = "") -> Value:
+    """The value that a check makes of what was given; raises InvalidParameter."""
+    try:
+        return check(value)
+    except ValueError as error:
+        raise InvalidParameter(f"{where}{key} = {value!r}: allowed is {error}") from None
 
 
 def parse_version(text: str) -> int:

@@ -20,10 +20,7 @@ from tasks.data.dataset import DATASETS, find_dataset
 from tasks.exceptions import InvalidParameter
 from tasks.model.architectures import ARCHITECTURES, find_architecture
 from tasks.model.optimizers import OPTIMIZERS, SCHEDULES
-from tasks.parameters import parse_version
-
-Value = str | int | float
-Check = Callable[[Any], Value]
+from tasks.parameters import Check, Value, checked, parse_version
 
 MOST_ITERATIONS = 10_000_000
 GATES = ("min_accuracy",)  # keys that decide whether a version is published, and shape none of its bytes
@@ -186,7 +183,7 @@ def total_iterations(schedule: str, training_iteration: int, given: Any = None) 
         return 0
     if given is None:
         return training_iteration
-    return int(_checked("total_iterations", whole_number(training_iteration, MOST_ITERATIONS), given, ""))
+    return int(checked("total_iterations", whole_number(training_iteration, MOST_ITERATIONS), given))
 
 
 @lru_cache(maxsize=8)
@@ -213,23 +210,20 @@ def check_config(sections: tuple[str, ...]) -> None:
             _refuse_unknown(section, keys, KEYS)
             if section != "recipe":
                 _refuse_non_version(section)
+        elif section.lower().startswith("recipe"):
+            raise InvalidParameter(
+                f"luigi.cfg [{section}]: not read; allowed are [recipe] (all versions) and [recipe.N] (version N)"
+            )
 
 
 def _look_up(key: str, check: Check, given: Mapping[str, Any], sections: list[str]) -> Value | None:
     if given.get(key) is not None:
-        return _checked(key, check, given[key], "")
+        return checked(key, check, given[key])
     config = get_config()
     for section in sections:
         if config.has_option(section, key):
-            return _checked(key, check, config.get(section, key), f"luigi.cfg [{section}] ")
+            return checked(key, check, config.get(section, key), f"luigi.cfg [{section}] ")
     return DEFAULTS.get(key)
-
-
-def _checked(key: str, check: Check, value: Any, where: str) -> Value:
-    try:
-        return check(value)
-    except ValueError as error:
-        raise InvalidParameter(f"{where}{key} = {value!r}: allowed is {error}") from None
 
 
 def _refuse_unknown(section: str, keys: list[str], allowed: Mapping[str, Any]) -> None:

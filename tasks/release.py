@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from tasks.exceptions import InvalidParameter, PipelineError, ReleaseRefused
-from tasks.parameters import FolderParameter, ListOfStringsParameter, VersionParameter
+from tasks.parameters import (
+    MOST_VERSIONS,
+    CheckedParameter,
+    FolderParameter,
+    ListOfStringsParameter,
+    VersionParameter,
+)
+from tasks.recipes import number, whole_number
 from tasks.runtime import ReportedTask, import_tensorflow
 
 if TYPE_CHECKING:
@@ -26,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LABEL = r"[a-zA-Z0-9_]+"
+LONGEST = 604_800  # seconds: a week
+SECONDS = number(f"a number of seconds from 0 to {LONGEST:,}", lambda seconds: 0 <= seconds <= LONGEST)
 
 
 class LabelParameter(luigi.Parameter):
@@ -44,7 +53,9 @@ class ReleaseTask(ReportedTask):
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
     model_name = luigi.Parameter(default="", description="default: as in the config file, or the base path's last part")
-    keep_loaded = luigi.IntParameter(default=2, description="newest versions that are loaded without a label, too")
+    keep_loaded = CheckedParameter(
+        whole_number(0, MOST_VERSIONS), 2, "newest versions that are loaded without a label, too"
+    )
     why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
 
     _has_run = False
@@ -82,8 +93,6 @@ class ReleaseTask(ReportedTask):
             raise InvalidParameter(
                 f"config_path {config_path}: must not lie in the base path, which holds versions only"
             )
-        if self.keep_loaded < 0:
-            raise InvalidParameter(f"keep_loaded = {self.keep_loaded}: allowed are whole numbers from 0")
         model = find_model(read_config(config_path), base_path)
         name = self.model_name or (model.name if model is not None else base_path.name)
         return ServedModel(config_path, base_path, name, self.keep_loaded)
@@ -96,11 +105,12 @@ class LabelTask(ReleaseTask):
     server = ListOfStringsParameter(
         default=(), significant=False, description="host:port (gRPC) or http://host:port, which must have the version"
     )
-    timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
-    wait_seconds = luigi.FloatParameter(
-        default=60.0,
+    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
+    wait_seconds = CheckedParameter(
+        SECONDS,
+        60.0,
+        "without --server: more than the servers' --model_config_file_poll_wait_seconds and the loading",
         significant=False,
-        description="without --server: more than the servers' --model_config_file_poll_wait_seconds and the loading",
     )
 
 
@@ -110,11 +120,13 @@ class PromoteVersion(LabelTask):
     version = VersionParameter(description="the version's number")
 
     def is_so(self) -> bool:
-        return self.served.labels().get(self.label) == self.version
+        served = self.served
+        return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
-        from tasks.serving import promotion
+        from tasks.serving import fitness, promotion
 
+        fitness.refuse_foreign(Path(self.base_path), self.version)  # before anything is locked
         promotion.promote(self.served, self.label, self.version, find_rollout(self), check=check_version, why=self.why)
 
 
@@ -155,14 +167,14 @@ class QuarantineVersion(ReleaseTask):
 class RetireVersions(ReleaseTask):
     """Old versions are gone; without --apply it only prints which would go, and what that frees."""
 
-    keep = luigi.IntParameter(default=3, description="how many of the newest versions stay; those in use stay anyway")
+    keep = CheckedParameter(
+        whole_number(1, MOST_VERSIONS), 3, "how many of the newest versions stay; those in use stay anyway"
+    )
     apply = luigi.BoolParameter(significant=False, description="remove them")
 
     def change(self) -> None:
         from tasks.serving import retirement
 
-        if self.keep < 1:
-            raise InvalidParameter(f"keep = {self.keep}: allowed are whole numbers from 1")
         lines = retirement.retire(self.served, self.keep, is_good=is_fit, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
 
@@ -172,7 +184,7 @@ class ConfirmRollout(ReleaseTask):
 
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
-    timeout_seconds = luigi.FloatParameter(default=300.0, significant=False, description="for the servers to load it")
+    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
 
     def change(self) -> None:
         from tasks.serving import tree_lint
@@ -212,7 +224,4 @@ def find_rollout(task: Any) -> Rollout:
     from tasks.serving.rollout import Rollout
 
     wait = getattr(task, "wait_seconds", 0.0)
-    for name, seconds in (("wait_seconds", wait), ("timeout_seconds", task.timeout_seconds)):
-        if not 0 <= seconds < float("inf"):
-            raise InvalidParameter(f"{name} = {seconds}: allowed are seconds from 0")
     return Rollout(task.served.name, find_servers(task.server), task.timeout_seconds, wait)

@@ -71,7 +71,7 @@ class Rollout:
                 logger.info("Waiting: %s", problem)
                 told = problem
             if time.monotonic() + POLL_SECONDS > deadline:
-                raise RolloutFailed(f"{problem} after {self.timeout_seconds:g} s")
+                raise RolloutFailed(f"{problem}; given up after {self.timeout_seconds:g} s")
             time.sleep(POLL_SECONDS)
 
     def describe(self) -> list[str]:

@@ -59,10 +59,14 @@ def talking(say):
         (("PromoteVersion", "--label", "stable", "--version", "9"), "published are 1, 2, 3, 4"),
         (("RollBack", "--label", "stable"), "nothing to roll back to"),
         (("QuarantineVersion", "--version", "9"), "does not exist; published are 1, 2, 3, 4"),
-        (("RetireVersions", "--keep", "0"), "keep = 0: allowed are whole numbers from 1"),
+        (("RetireVersions", "--keep", "0"), "keep = '0': allowed is a whole number from 1 to 10,000"),
+        (("RetireVersions", "--keep", "abc"), "keep = 'abc': allowed is a whole number"),
+        (("RetireVersions", "--keep-loaded", "2.5"), "keep_loaded = '2.5': allowed is a whole number from 0 to"),
         (("ConfirmRollout", "--version", "1"), "none given"),
         ((*PROMOTE, "--server", "nonsense"), "server 'nonsense': allowed is host:port"),
-        ((*PROMOTE, "--wait-seconds", "-1"), "wait_seconds = -1.0"),
+        ((*PROMOTE, "--wait-seconds", "-1"), "wait_seconds = '-1': allowed is a number of seconds from 0 to 604,800"),
+        ((*PROMOTE, "--wait-seconds", "abc"), "wait_seconds = 'abc'"),
+        ((*PROMOTE, "--timeout-seconds", "nan"), "timeout_seconds = 'nan'"),
         ((*PROMOTE, "--config-path", "models/mnist/models.config"), "must not lie in the base path"),
     ],
 )
@@ -76,6 +80,15 @@ def test_a_config_file_with_a_syntax_error(fails, config_path):
     config_path.write_text("# mine\nmodel_config_list {\n  confg { }\n}\n")
     assert f"{config_path}" in (said := fails(*PROMOTE))
     assert "line 3" in said
+
+
+def test_a_label_on_a_version_that_is_gone(fails, config_path, base_path):
+    """That the label points there is not enough: nobody can serve it."""
+    config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" '
+        'version_labels { key: "stable" value: 9 } } }'
+    )
+    assert "version 9 does not exist" in fails("PromoteVersion", "--label", "stable", "--version", "9")
 
 
 def test_a_version_that_was_damaged(fails, base_path):
@@ -124,7 +137,7 @@ def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     config_path.write_text(text)
     with ConfigServer(elsewhere) as server:
         said = fails(*PROMOTE, "--server", server.address, "--timeout-seconds", "2")
-        assert f"{server.address}: version 1 of mnist is not known there after 2 s" in said
+        assert f"{server.address}: version 1 of mnist is not known there; given up after 2 s" in said
 
 
 def test_old_versions_are_not_removed_for_a_newest_one_that_is_damaged(release, base_path):

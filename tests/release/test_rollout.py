@@ -49,6 +49,15 @@ def test_other_scores_are_noticed(rollout, base_path):
             Rollout("mnist", [one], 5.0).replay(1, base_path / "2")
 
 
+def test_servers_are_asked_without_a_proxy(rollout, monkeypatch):
+    """What the environment says about the way to the web does not hold for model servers."""
+    for name in ("http_proxy", "grpc_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert [2, 2] == [len(one.statuses("mnist")) for one in rollout.servers]
+
+
 def test_a_version_without_golden_requests_is_not_confirmed(rollout, base_path):
     """Nothing was compared, so nothing is claimed."""
     rollout.wait_for(1, listed_since=0.0)
@@ -60,7 +69,7 @@ def test_a_version_without_golden_requests_is_not_confirmed(rollout, base_path):
 def test_a_version_that_the_server_does_not_know_is_not_confirmed(rollout):
     """The stated time passes, and the line says on which server."""
     hasty = Rollout("mnist", rollout.servers, 1.0)
-    with pytest.raises(RolloutFailed, match=r"version 3 of mnist is not known there after 1 s"):
+    with pytest.raises(RolloutFailed, match=r"version 3 of mnist is not known there; given up after 1 s"):
         hasty.wait_for(3, listed_since=0.0)
 
 
