@@ -35,14 +35,16 @@ def read_config(path: Path) -> Any:
         raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
 
 
-def find_model(config: Any, base_path: Path) -> Any:
-    """The entry of the model that is served from `base_path`; None if there is none (or no config)."""
+def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
+    """The entry of the model that is served from `base_path`; None if there is none (or no config).
+
+    Two models may be served from one folder: with `name`, it is the one of that name; without, the first.
+    """
     if config is None:
         return None
     wanted = os.path.realpath(base_path)
-    return next(
-        (entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted), None
-    )
+    found = (entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted)
+    return next((entry for entry in found if name in {None, entry.name}), None)
 
 
 def labels(entry: Any) -> Mapping[str, int]:

@@ -90,7 +90,7 @@ def _move_label(
             edit.load(edit.loaded() | edit.wanted())
             written = edit.publish()
         try:
-            rollout.wait_for(version, listed_since=served.config_path.stat().st_mtime)
+            rollout.wait_for(version, listed_since=_listed_since(served, version))
             with served.edit() as edit:
                 moves = _point(edit, label, version, choose, task=task, why=why)
         except BaseException:
@@ -101,6 +101,13 @@ def _move_label(
     for move in moves:
         logger.info("Label %s of %s: from version %s to %d", label, served.name, move.before, version)
     return moves
+
+
+def _listed_since(served: ServedModel, version: int) -> float:
+    """When the servers could first see a version: both the config file that lists it and its folder were there."""
+    folder = served.base_path / str(version)
+    changed = folder.stat().st_ctime if folder.exists() else 0.0  # of the rename that published it
+    return max(served.config_path.stat().st_mtime, changed)
 
 
 def _warn_of_stale_labels(edit: Edit, moving: str) -> None:

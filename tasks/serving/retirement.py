@@ -84,6 +84,8 @@ def retire(served: ServedModel, keep: int, *, is_good: Callable[[Path, int], boo
         if going and good not in edit.versions:
             raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
         sizes = [_size(base_path / str(version)) for version in going]
+        if apply:
+            storage.sweep(base_path)  # what a removal that was killed left
         if apply and going:
             edit.drop(going)
             moves = [edit.move(None, version, None, task="RetireVersions", why=why) for version in going]

@@ -44,7 +44,7 @@ class ServedModel:
 
     def labels(self) -> dict[str, int]:
         """Label -> version, as the file says now; raises InvalidServingConfig."""
-        return dict(sorted(labels(find_model(read_config(self.config_path), self.base_path)).items()))
+        return dict(sorted(labels(find_model(read_config(self.config_path), self.base_path, self.name)).items()))
 
     def history(self) -> list[Move]:
         """The moves of this model, oldest first; raises InvalidReleaseLog."""
@@ -54,14 +54,15 @@ class ServedModel:
     def edit(self) -> Iterator[Edit]:
         """Hold the lock of the config file, so that what is read stays true until it is written.
 
+        What a killed process left half written beside the file is swept first.
+
         Raises:
             InvalidServingConfig: the file cannot be parsed, or holds something else under this model's name.
             InvalidReleaseLog: a line of the log cannot be read.
         """
         with self.log.locked(partial(_took_place, self.config_path.parent)) as writer:
-            edit = Edit(self, writer)
-            edit.record_changes_by_hand()
-            yield edit
+            storage.sweep(self.config_path.parent)
+            yield Edit(self, writer)
 
     def _is_of_this(self, move: Move) -> bool:
         return move.config == self.config_path.name and move.model == self.name
@@ -80,6 +81,8 @@ class Edit:
         self.is_changed = False
         self.found_labels = dict(labels(self.model))
         self.history = served.history()
+        self.found = self._changes_by_hand()
+        self.history += self.found
         self.versions = find_versions(served.base_path)
 
     @property
@@ -134,20 +137,6 @@ class Edit:
         if self.model.model_version_policy.WhichOneof("policy_choice") == "specific":
             self.load((self.loaded() - set(versions)) | self.wanted())
 
-    def record_changes_by_hand(self) -> None:
-        """Write a line for each label that does not point where the log says."""
-        last = {move.label: move.after for move in self.history if move.label is not None}
-        now = self.found_labels
-        moves = [
-            self.move(label, last.get(label), now.get(label), task="", why=FOUND)
-            for label in sorted({*last, *now})
-            if last.get(label) != now.get(label)
-        ]
-        if moves:
-            with self.writer.recorded(moves):
-                pass
-            self.history = self.served.history()
-
     def move(self, label: str | None, before: int | None, after: int | None, *, task: str, why: str) -> Move:
         """A line for the log."""
         names = (self.path.name, self.served.name, str(self.served.base_path))
@@ -156,12 +145,16 @@ class Edit:
     def publish(self, moves: Sequence[Move] = (), *, then: Callable[[], None] = lambda: None) -> bytes | None:
         """Write the config file if anything changed, do `then`, and write the moves' lines.
 
+        What was changed by hand before gets its lines first.
+
         Returns what the file holds now.
 
         Raises:
             StorageFailed: the disk is full or not writable; nothing was changed.
         """
         content = self._as_text()
+        with self.writer.recorded(self.found):
+            self.found = []
         with self.writer.recorded(moves):
             if self.is_changed and self.config != (read_config(self.path) or _empty_config()):
                 self._keep_comments()
@@ -175,6 +168,16 @@ class Edit:
             self.path.unlink(missing_ok=True)
         else:
             storage.publish_file(self.path, content)
+
+    def _changes_by_hand(self) -> list[Move]:
+        """A line for each label that does not point where the log says."""
+        last = {move.label: move.after for move in self.history if move.label is not None}
+        now = self.found_labels
+        return [
+            self.move(label, last.get(label), now.get(label), task="", why=FOUND)
+            for label in sorted({*last, *now})
+            if last.get(label) != now.get(label)
+        ]
 
     def _as_text(self) -> bytes:
         from google.protobuf import text_format
@@ -195,9 +198,10 @@ class Edit:
             raise InvalidServingConfig(
                 f"{self.path}: holds a custom_model_config, which leaves no room for a model list"
             )
-        model = find_model(config, served.base_path)
-        if model is not None and model.name == served.name:
+        model = find_model(config, served.base_path, served.name)
+        if model is not None:
             return model
+        model = find_model(config, served.base_path)
         if model is not None:
             raise InvalidServingConfig(
                 f"{self.path}: {served.base_path} is served as model {model.name!r}; "
@@ -218,7 +222,7 @@ def _took_place(folder: Path, move: Move) -> bool:
     """Whether a change of which only the intention is on record was made before its process died."""
     if move.label is None:
         return not os.path.lexists(Path(move.base_path, str(move.before)))
-    model = find_model(read_config(folder / move.config), Path(move.base_path))
+    model = find_model(read_config(folder / move.config), Path(move.base_path), move.model)
     return labels(model).get(move.label) == move.after
 
 

@@ -1,6 +1,8 @@
 """The config file and the log beside it: what is kept, what is written, what is refused."""
 
+import os
 import shutil
+import time
 
 import pytest
 
@@ -125,6 +127,42 @@ def test_a_label_that_was_moved_by_hand_gets_its_line(served):
     assert {"stable": 2} == served.labels()
 
 
+def test_what_is_refused_leaves_no_line_of_what_was_changed_by_hand(served):
+    """A label that was set by hand gets its line with the next change, not with a command that changes nothing."""
+    served.config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" '
+        'version_labels { key: "stable" value: 4 } } }'
+    )
+    with pytest.raises(ReleaseRefused):
+        retirement.quarantine(served, 4, force=False, why="")
+    retirement.retire(served, 1, is_good=lambda *_: True, apply=False, why="")
+    assert not served.log.path.exists()
+    retirement.retire(served, 3, is_good=lambda *_: True, apply=True, why="")
+    assert [("stable", None, 4), (None, 1, None)] == [(m.label, m.before, m.after) for m in served.history()]
+
+
+def test_two_models_are_served_from_one_folder(served):
+    """Each is found by its name; one that is not there is not taken for the other."""
+    entry = f'config {{ name: "%s" base_path: "{served.base_path}" }}'
+    served.config_path.write_text(f"model_config_list {{ {entry % 'a'} {entry % 'b'} }}")
+    a, b, c = (ServedModel(served.config_path, served.base_path, name) for name in "abc")
+    promote(b, "stable", 2)
+    assert ({}, {"stable": 2}) == (a.labels(), b.labels())
+    assert {} == c.labels()
+    with pytest.raises(InvalidServingConfig, match="is served as model 'a'"):
+        promote(c, "stable", 2)
+
+
+def test_what_a_killed_process_left_is_swept(served):
+    """A config file that was never renamed goes with the next change, a version that was half removed with the next."""
+    left = [served.config_path.parent / ".aside-models.config-0", served.base_path / ".aside-1-0"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "half").write_text("x")
+    retirement.retire(served, 4, is_good=lambda *_: True, apply=True, why="")
+    assert [False, False] == [folder.exists() for folder in left]
+
+
 def test_rolling_back_twice_goes_back_once(served):
     """A roll-back that is asked for again, by a scheduler that retries, changes nothing."""
     for version in (1, 2, 3):
@@ -172,6 +210,26 @@ def test_a_promotion_that_fails_puts_the_file_back(served):
         promote(served, "stable", 1, Failing("mnist", (), 0.0))
     assert before == served.config_path.read_bytes()
     assert not served.log.path.exists()
+
+
+def test_a_version_that_is_newer_than_its_line_in_the_policy_is_waited_for(served):
+    """A policy of all versions is old when a new one comes: the servers' time counts from when that could be seen."""
+    served.config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" '
+        "model_version_policy { all { } } } }"
+    )
+    os.utime(served.config_path, (1, 1))
+    (served.base_path / "4").rename(served.base_path / "4.denied")
+    before = time.time() - 1
+    (served.base_path / "4.denied").rename(served.base_path / "4")
+    since = []
+
+    class Watching(Rollout):
+        def wait_for(self, *_, listed_since):
+            since.append(listed_since)
+
+    promote(served, "stable", 4, Watching("mnist", (), 0.0))
+    assert since[0] >= before
 
 
 def test_a_first_promotion_that_fails_leaves_no_file(served):
