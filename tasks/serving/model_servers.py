@@ -73,10 +73,12 @@ def find_servers(addresses: Sequence[str]) -> list[ModelServer]:
 
 
 def _find_server(address: str) -> ModelServer:
-    if re.fullmatch(r"https?://[^/?#\s]+/?", address):
-        return RestServer(address.rstrip("/"))
-    if re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}", address) and int(address.rsplit(":", 1)[1]) < 1 << 16:
-        return GrpcServer(address)
+    found = re.fullmatch(r"(https?://)?(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(/?)", address)
+    if found and int(found[2] or 0) < 1 << 16:
+        if found[1]:
+            return RestServer(address.rstrip("/"))
+        if found[2] and not found[3]:
+            return GrpcServer(address)
     raise InvalidParameter(f"server {address!r}: allowed is {ALLOWED}")
 
 

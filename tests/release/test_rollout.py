@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from tasks.exceptions import RolloutFailed
+from tasks.exceptions import InvalidParameter, RolloutFailed
 from tasks.serving import model_servers
-from tasks.serving.model_servers import _largest_difference, find_servers
+from tasks.serving.model_servers import GrpcServer, RestServer, _largest_difference, find_servers
 from tasks.serving.rollout import Rollout
 from tests.release.config_server import ConfigServer
 
@@ -106,6 +106,31 @@ def test_without_servers_the_stated_time_passes(monkeypatch):
     for listed_since in (1000.0, 990.0, 500.0):
         Rollout("mnist", (), 0.0, 30.0).wait_for(1, listed_since=listed_since)
     assert [30.0, 20.0] == slept
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("localhost:8500", GrpcServer),
+        ("[::1]:8500", GrpcServer),
+        ("http://localhost", RestServer),
+        ("https://127.0.0.1:8501/", RestServer),
+        ("http://[::1]:8501", RestServer),
+    ],
+)
+def test_an_address_says_which_interface_it_is(address, kind):
+    """With http:// or https:// it is REST, without gRPC."""
+    assert [kind] == [type(one) for one in find_servers([address])]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["localhost", "localhost:65536", "localhost:8500/", "http://", "http://[::1", "http://h:x", "http://h/v1", "a b:1"],
+)
+def test_an_address_that_is_none_is_refused(address):
+    """What is allowed is told before anybody is asked."""
+    with pytest.raises(InvalidParameter, match="allowed is host:port"):
+        find_servers([address])
 
 
 def test_scores_are_compared_by_class():
