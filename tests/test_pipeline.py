@@ -352,6 +352,9 @@ BAD_OPTIONS = [
 BAD_CONFIGURATIONS = [
     ("[recipe]\nmodle = cnn\n", "luigi.cfg [recipe] modle", "unknown key; allowed are dataset, model"),
     ("[recipe.x]\nmodel = cnn\n", "luigi.cfg [recipe.x]", "1 to 9223372036854775807"),
+    ("[recipes]\nmodel = cnn\n", "luigi.cfg [recipes]", "[recipe] (all versions) and [recipe.N] (version N)"),
+    ("[Recipe.1]\nmodel = cnn\n", "luigi.cfg [Recipe.1]", "[recipe] (all versions) and [recipe.N] (version N)"),
+    ("[recipe 1]\nmodel = cnn\n", "luigi.cfg [recipe 1]", "[recipe] (all versions) and [recipe.N] (version N)"),
     ("[recipe.2]\nseed = many\n", "luigi.cfg [recipe.2] seed = 'many'", "a whole number from 0"),
     ("[ExportVersion]\nmodel = cnn\n", "luigi.cfg [ExportVersion] model", "belong under [recipe]"),
     ("[ExportAllVersions]\nseed = 1\n", "luigi.cfg [ExportAllVersions] seed", "belong under [recipe]"),
@@ -408,9 +411,9 @@ class TestBadInput:
         finally:
             unmount(closed)
 
-    @pytest.mark.parametrize("kilobytes", [16, 40])
+    @pytest.mark.parametrize("kilobytes", [16, 40, 60, 100])
     def test_full_disk(self, run_luigi, tmp_path, kilobytes):
-        """A disk that is full while weights or the graph are written fails the version, which leaves nothing."""
+        """A disk that is full while weights, graph, warm-up or golden answers are written fails the version alone."""
         small_disk = tmp_path / "small_disk"
         small_disk.mkdir()
         if os.geteuid() != 0 or not mount(small_disk, f"size={kilobytes}k"):

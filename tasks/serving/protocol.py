@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example, reason_of
+from tasks.serving.saved_model import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, LoadedModel, as_example, reason_of, writing
 
 PredictionLog = prediction_log_pb2.PredictionLog
 
@@ -69,9 +69,14 @@ def answer(model: LoadedModel, log: Any) -> Any:
 
 
 def write_logs(path: Path, logs: Iterable[Any]) -> None:
-    """Write a TFRecord file of PredictionLogs; the same logs give the same bytes."""
+    """Write a TFRecord file of PredictionLogs; the same logs give the same bytes.
+
+    Raises:
+        OSError: the disk is full.
+        ExportFailed: the file cannot be written for another reason.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with writing(path), tf.io.TFRecordWriter(str(path)) as writer:
         for log in logs:
             writer.write(log.SerializeToString(deterministic=True))
 

@@ -101,7 +101,7 @@ def _classify_signature(examples: tf.Tensor, classes: tf.Tensor, scores: tf.Tens
 
 def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None:
     builder = tf1.saved_model.builder.SavedModelBuilder(str(directory))
-    try:
+    with writing(directory):
         builder.add_meta_graph_and_variables(
             session,
             list(TAGS),
@@ -110,11 +110,23 @@ def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None
             strip_default_attrs=True,
         )
         builder.save()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Let TensorFlow write at `path` in the block, and tell what it fails at as others do.
+
+    Raises:
+        OSError: the disk is full.
+        ExportFailed: anything else.
+    """
+    try:
+        yield
     except tf.errors.OpError as error:
         reason = os.strerror(errno.ENOSPC)
         if reason in error.message:  # in the middle of a dozen lines about the graph
-            raise OSError(errno.ENOSPC, reason, str(directory)) from error
-        raise ExportFailed(f"{directory}: {reason_of(error)}") from error
+            raise OSError(errno.ENOSPC, reason, str(path)) from error
+        raise ExportFailed(f"{path}: {reason_of(error)}") from error
 
 
 @dataclass(frozen=True)
