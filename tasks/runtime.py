@@ -77,6 +77,13 @@ class ReportedTask(luigi.Task):
         return told or "".join(traceback.format_exception(exception))
 
 
+@ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
+def _tell_of_a_broken_task(task: luigi.Task, exception: BaseException) -> None:
+    """One that cannot even say what it requires is told of as one that fails (of an RPCError Luigi tells last)."""
+    if not isinstance(exception, RPCError):
+        task.on_failure(exception)
+
+
 def reporter(task: luigi.Task) -> Callable[[float, str], None]:
     """A function of a fraction (0 to 1) and a line of text that shows both on the scheduler's page.
 

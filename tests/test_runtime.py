@@ -188,6 +188,13 @@ def test_failures_are_told_once_at_the_end(run_luigi, workers):
     ] == sorted(line.partition(" by this pipeline")[0] for line in told)
 
 
+def test_what_cannot_be_scheduled_is_told_too(run_luigi):
+    """A task that fails before it could run, at what it requires, leaves such a line as well."""
+    result = run_luigi("ExportAllVersions", "--versions=1", "--dataset=small", "--TrainModel-segment=0", check=35)
+    told = "ERROR: ExportVersion: segment = '0': allowed is a whole number from 1 to 10,000,000"
+    assert told == result.stderr.splitlines()[-1]
+
+
 PREPARE = """
 import gc, json, sys
 from tasks import runtime
