@@ -63,6 +63,8 @@ class Move:
         """Read a line; raises one of NO_MOVE where it is none."""
         entry = json.loads(line)
         entry["before"], entry["after"] = entry.pop("from"), entry.pop("to")
+        if any(type(entry[end]) not in {int, type(None)} for end in ("before", "after")):
+            raise ValueError("from and to must be versions, or null")
         return cls(**entry)
 
 

@@ -25,8 +25,8 @@ def denied(base_path: Path, version: int) -> Path:
 
 
 def is_quarantined(base_path: Path, version: int) -> bool:
-    """Whether a version was taken back."""
-    return denied(base_path, version).is_dir() and not os.path.lexists(base_path / str(version))
+    """Whether a version was taken back, be it a folder, a link or a file that the server took for one."""
+    return os.path.lexists(denied(base_path, version)) and not os.path.lexists(base_path / str(version))
 
 
 def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:

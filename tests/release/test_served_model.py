@@ -288,11 +288,13 @@ def test_a_config_that_is_none_is_left_alone(served, text, said):
     assert content == served.config_path.read_bytes()
 
 
-def test_a_line_that_is_none_stops_everything(served):
+@pytest.mark.parametrize("line", ["hello", "[1]", "{}", None])
+def test_a_line_that_is_none_stops_everything(served, line):
     """The log is not guessed at: the line is named, and nothing changes."""
     promote(served, "stable", 1)
+    line = line or served.log.path.read_text().strip().replace('"to": 1', '"to": "one"')
     with served.log.path.open("a") as stream:
-        stream.write("hello\n")
+        stream.write(f"{line}\n")
     with pytest.raises(InvalidReleaseLog, match=r"releases\.jsonl, line 2"):
         promote(served, "stable", 2)
     assert {"stable": 1} == served.labels()
@@ -326,6 +328,16 @@ def test_retirement_spares_the_newest_good_version(served):
         retirement.retire(served, 1, is_good=lambda *_: False, apply=True, why="")
     assert 4 == len(list(served.base_path.iterdir()))
     assert not served.config_path.exists()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("nowhere")])
+def test_what_is_no_version_is_taken_back_once_too(served, make):
+    """A file or a broken link with a number for a name, which the server stumbles over; again changes nothing."""
+    make(served.base_path / "9")
+    for _ in range(2):
+        retirement.quarantine(served, 9, force=False, why="")
+    assert "9.denied" in [path.name for path in served.base_path.iterdir()]
+    assert [9] == [move.before for move in served.history()]
 
 
 def test_quarantine_takes_labels_off_only_if_forced(served):
