@@ -7,6 +7,7 @@ does not read them. So a text with comments is kept beside the file before it is
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import time
@@ -24,6 +25,7 @@ from tasks.serving.tree_lint import find_versions
 from tasks.serving.waiting import awaited_versions
 
 MODEL = "saved_model.pb"  # what the server recognises a SavedModel by
+BY_HAND = ".by-hand"
 FOUND = "found in the config file: changed by hand"
 _QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 
@@ -163,11 +165,14 @@ class Edit:
         return _read_bytes(self.path)
 
     def restore(self, content: bytes | None) -> None:
-        """Put back what the file held."""
+        """Put back what the file held; copies of it that were kept for their comments are then one too many."""
         if content is None:
             self.path.unlink(missing_ok=True)
         else:
             storage.publish_file(self.path, content)
+        for kept in self.path.parent.glob(f"{glob.escape(self.path.name)}.*{BY_HAND}"):
+            if kept.read_bytes() == content:
+                kept.unlink()
 
     def _changes_by_hand(self) -> list[Move]:
         """A line for each label that does not point where the log says."""
@@ -190,7 +195,7 @@ class Edit:
     def _keep_comments(self) -> None:
         if self.content is not None and "#" in _QUOTED.sub("", self.content.decode()):
             stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            storage.publish_file(self.path.with_name(f"{self.path.name}.{stamp}.by-hand"), self.content)
+            storage.publish_file(self.path.with_name(f"{self.path.name}.{stamp}{BY_HAND}"), self.content)
 
     def _find_or_add(self) -> Any:
         served, config = self.served, self.config

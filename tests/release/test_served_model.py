@@ -210,6 +210,7 @@ def test_a_promotion_that_fails_puts_the_file_back(served):
         promote(served, "stable", 1, Failing("mnist", (), 0.0))
     assert before == served.config_path.read_bytes()
     assert not served.log.path.exists()
+    assert not list(served.config_path.parent.glob("*.by-hand"))
 
 
 def test_a_version_that_is_newer_than_its_line_in_the_policy_is_waited_for(served):
