@@ -20,14 +20,14 @@ def file_size_limit(size):
 
 
 @contextlib.contextmanager
-def mounted(directory, size):
+def mounted(directory, size, mode="rw"):
     """A file system of `size` bytes at `directory`; the test is skipped where this user may not mount one."""
     directory.mkdir()
     mount = shutil.which("mount")
     if (
         not mount
         or subprocess.run(
-            [mount, "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory], check=False, capture_output=True
+            [mount, "-t", "tmpfs", "-o", f"size={size},{mode}", "tmpfs", directory], check=False, capture_output=True
         ).returncode
     ):
         pytest.skip("this user may not mount a tmpfs")

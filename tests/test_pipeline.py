@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import disks
 from tests.conftest import ROOT, CommandLine, free_port, kill_group, last_line, names_in, read_tree
 
 # Three versions that share one training of three segments; after a few images none of them is good.
@@ -394,31 +395,18 @@ class TestBadInput:
         assert b"mine" == file.read_bytes()
         assert ["file"] == names_in(run_luigi.directory)
 
-    def test_base_path_that_is_not_writable(self, run_luigi, tmp_path):
+    def test_base_path_that_is_not_writable(self, run_luigi, closed_folder):
         """A base path that cannot be written is named, and nothing is trained."""
-        closed = tmp_path / "closed"
-        closed.mkdir()
-        if os.geteuid() != 0:
-            closed.chmod(0o500)
-        elif not mount(closed, "size=1m,ro"):
-            pytest.skip("permissions do not bind root, and this root may not mount a read-only file system")
-        try:
-            result = run_luigi("ExportVersion", "--version=1", "--dataset=small", "--base-path", closed / "mnist")
-            assert 30 == result.returncode
-            assert f"{closed} is not writable for this user" in last_line(result)
-            assert [] == names_in(closed)
-            assert [] == run_luigi.records()
-        finally:
-            unmount(closed)
+        result = run_luigi("ExportVersion", "--version=1", "--dataset=small", "--base-path", closed_folder / "mnist")
+        assert 30 == result.returncode
+        assert f"{closed_folder} is not writable for this user" in last_line(result)
+        assert [] == names_in(closed_folder)
+        assert [] == run_luigi.records()
 
     @pytest.mark.parametrize("kilobytes", [16, 40, 60, 100])
     def test_full_disk(self, run_luigi, tmp_path, kilobytes):
         """A disk that is full while weights, graph, warm-up or golden answers are written fails the version alone."""
-        small_disk = tmp_path / "small_disk"
-        small_disk.mkdir()
-        if os.geteuid() != 0 or not mount(small_disk, f"size={kilobytes}k"):
-            pytest.skip("only root may mount a small file system to fill")
-        try:
+        with disks.mounted(tmp_path / "small_disk", size=kilobytes << 10) as small_disk:
             run_luigi.configure(CHAIN)
             result = run_luigi("ExportVersion", "--version=1", "--base-path", small_disk, check=30)
             told = (
@@ -427,35 +415,26 @@ class TestBadInput:
             assert told == last_line(result)
             assert "Traceback" not in result.stderr
             assert [] == names_in(small_disk)
-        finally:
-            unmount(small_disk)
 
     def test_full_disk_under_the_work_folder(self, run_luigi, tmp_path):
         """A disk that is full while archives are copied or arrays are written fails that task and is named."""
-        small_disk = tmp_path / "small_disk"
-        small_disk.mkdir()
-        if os.geteuid() != 0 or not mount(small_disk, "size=500k"):
-            pytest.skip("only root may mount a small file system to fill")
-        try:
+        with disks.mounted(tmp_path / "small_disk", size=500 << 10) as small_disk:
             result = run_luigi("PrepareDataset", "--dataset=small", "--work-dir", small_disk, check=30)
             assert f"ERROR: PrepareDataset: {small_disk}" in last_line(result)
             assert "No space left on device; make room" in last_line(result)
-        finally:
-            unmount(small_disk)
 
 
-def mount(directory: Path, options: str) -> bool:
-    """Mount a small file system in memory; False where that is not allowed."""
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def unmount(directory: Path) -> None:
-    """Undo `mount`, if it was done."""
-    if os.path.ismount(directory):
-        subprocess.run(["umount", str(directory)], check=True)
+@pytest.fixture
+def closed_folder(tmp_path):
+    """An empty folder in which this user may not write; permissions do not bind root, a read-only disk does."""
+    closed = tmp_path / "closed"
+    if os.geteuid() == 0:
+        with disks.mounted(closed, size=1 << 20, mode="ro"):
+            yield closed
     else:
-        directory.chmod(0o700)
+        closed.mkdir(mode=0o500)
+        yield closed
+        closed.chmod(0o700)
 
 
 class TestData:
