@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 
 from tasks import storage
@@ -22,16 +23,25 @@ PREFIX = ".waiting-"
 def waiting_for(folder: Path, base_path: Path, version: int) -> Iterator[None]:
     """Leave a note in `folder` for as long as the block runs."""
     storage.make_directory(folder)
-    note = folder / f"{PREFIX}{secrets.token_hex(4)}"
-    with storage.explain_os_errors(note):
-        stream = note.open("xb", buffering=0)
+    note, stream = _open_note(folder)
     with stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
         stream.write(json.dumps([os.path.realpath(base_path), version]).encode())
         try:
             yield
         finally:
             note.unlink(missing_ok=True)
+
+
+def _open_note(folder: Path) -> tuple[Path, FileIO]:
+    """Make a locked file; a sweeper may catch it between the two steps, so try again."""
+    while True:
+        note = folder / f"{PREFIX}{secrets.token_hex(4)}"
+        with storage.explain_os_errors(note):
+            stream = note.open("xb", buffering=0)
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        if note.exists():
+            return note, stream
+        stream.close()
 
 
 def awaited_versions(folder: Path, base_path: Path) -> set[int]:

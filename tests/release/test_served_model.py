@@ -1,5 +1,6 @@
 """The config file and the log beside it: what is kept, what is written, what is refused."""
 
+import fcntl
 import os
 import shutil
 import time
@@ -65,6 +66,23 @@ def test_notes_of_the_dead_are_swept(served):
     note.write_text('["x", 1]')
     assert set() == awaited_versions(served.config_path.parent, served.base_path)
     assert not note.exists()
+
+
+def test_a_note_that_is_swept_before_it_is_locked_is_written_again(served, monkeypatch):
+    """Another process may take a note that nobody has locked yet for one of the dead."""
+    folder, flock, swept = served.config_path.parent, fcntl.flock, []
+
+    def lock_too_late(*arguments):
+        if not swept:
+            swept.extend(folder.glob(".waiting-*"))
+            swept[0].unlink()
+        return flock(*arguments)
+
+    monkeypatch.setattr("fcntl.flock", lock_too_late)
+    with waiting_for(folder, served.base_path, 1):
+        assert {1} == awaited_versions(folder, served.base_path)
+    assert swept
+    assert not list(folder.glob(".waiting-*"))
 
 
 def test_what_a_person_added_stays(served):
