@@ -23,7 +23,9 @@ class RecipeTask(ReportedTask):
     @classmethod
     def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
         """Complete and check the values; raises InvalidParameter."""
-        values = dict(super().get_param_values(params, args, kwargs))
+        # A set hands on None for what it was not given: what --ExportVersion-... or [ExportVersion] say holds then
+        given = {name: value for name, value in kwargs.items() if value is not None}
+        values = dict(super().get_param_values(params, args, given))
         completed = recipes.complete(values, values.get("version"))
         return [(name, completed.get(name, values[name])) for name, _ in params]
 

@@ -266,6 +266,15 @@ def test_a_schedule_cannot_end_before_the_training():
         recipes.total_iterations("linear", 200, 199)
 
 
+def test_what_holds_for_a_version_alone_holds_for_it_in_a_set(configure):
+    """A default that Luigi gives to ExportVersion, in its own section as on the command line, is not lost in a set."""
+    configure({"ExportVersion": {"threads": 2, "warmup_records": 7, "max_regression": 0.5}})
+    alone = ExportVersion(version=2)
+    assert (2, 7, 0.5) == (alone.threads, alone.warmup_records, alone.max_regression)
+    assert [alone.task_id] == [version.task_id for version in ExportAllVersions(versions="2").requires()]
+    assert 3 == ExportAllVersions(versions="2", threads=3).requires()[0].threads
+
+
 def test_a_version_alone_and_in_a_set_are_one_task(configure):
     """Luigi sees one and the same task, whether a key is given in the call, in luigi.cfg or nowhere."""
     configure({"recipe": {"batch_size": 20}, "recipe.2": {"model": "cnn"}})
