@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 
 CHECKSUMS = "checksums.json"
@@ -31,14 +32,24 @@ def seal(directory: Path) -> None:
     (directory / CHECKSUMS).write_text(json.dumps(list_files(directory), indent=1) + "\n", encoding="utf-8")
 
 
-def is_intact(directory: Path, *, contents: bool = True) -> bool:
-    """Whether a sealed folder still holds what was sealed; without `contents`, sizes alone are compared."""
+def is_intact(directory: Path, *, remember: bool = False) -> bool:
+    """Whether a sealed folder still holds what was sealed.
+
+    With `remember`, the contents are read once a process, for as long as no file gets another size or time.
+    """
     try:
-        recorded = json.loads((directory / CHECKSUMS).read_text(encoding="utf-8"))
-        return all(
-            (directory / name).stat().st_size == entry["bytes"]
-            and (not contents or sha256(directory / name) == entry["sha256"])
-            for name, entry in recorded.items()
-        )
+        files = []
+        for name, entry in json.loads((directory / CHECKSUMS).read_text(encoding="utf-8")).items():
+            stat = (directory / name).stat()
+            if stat.st_size != entry["bytes"]:
+                return False
+            files.append((str(directory / name), str(entry["sha256"]), stat.st_mtime_ns, stat.st_ino))
+        return (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+@lru_cache(maxsize=16)
+def _have_contents(files: tuple[tuple[str, str, int, int], ...]) -> bool:
+    """Whether each file (path, SHA-256, time, inode) has the checksum; an answer holds for its time and inode."""
+    return all(sha256(Path(path)) == digest for path, digest, _, _ in files)

@@ -20,7 +20,8 @@ from tasks.model.architectures import find_architecture
 from tasks.parameters import FolderParameter, VersionsParameter
 from tasks.pipeline import PrepareDataset
 from tasks.recipes import total_iterations, training_setting
-from tasks.runtime import ReportedTask, prepare_tensorflow, reporter
+from tasks.reporting import ReportedTask, reporter
+from tasks.runtime import prepare_tensorflow
 from tasks.serving.manifest import Manifest, read_manifest
 from tasks.serving.tree_lint import ERROR, Fault, served_names
 from tasks.serving.version_tree import WantedVersion

@@ -27,7 +27,8 @@ from tasks.parameters import (
     VersionsParameter,
 )
 from tasks.recipe_tasks import ExportTask, RecipeTask, TrainingTask
-from tasks.runtime import finished_first, import_tensorflow, prepare_tensorflow, reporter
+from tasks.reporting import reporter
+from tasks.runtime import finished_first, import_tensorflow, prepare_tensorflow
 from tasks.serving import gates
 from tasks.serving.version_tree import WantedVersion
 
@@ -81,11 +82,13 @@ class PrepareDataset(RecipeTask):
         return luigi.LocalTarget(self.directory)
 
     def complete(self) -> bool:
-        return checksums.is_intact(self.directory, contents=False)
+        return checksums.is_intact(self.directory, remember=True)
 
     def run(self) -> None:
         from tasks.data import arrays
 
+        if self.directory.exists():
+            logger.warning("%s is damaged; the archives are decoded again", self.directory)
         reporter(self)(0.0, "decoding the archives")
         with provenance.recorded(self, self.work_dir), storage.publish_sealed(self.directory) as aside:
             arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)

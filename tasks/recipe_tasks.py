@@ -11,7 +11,7 @@ import luigi
 
 from tasks import recipes
 from tasks.parameters import FolderParameter, RecipeParameter
-from tasks.runtime import ReportedTask
+from tasks.reporting import ReportedTask
 
 
 class RecipeTask(ReportedTask):

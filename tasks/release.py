@@ -24,7 +24,8 @@ from tasks.parameters import (
     VersionParameter,
 )
 from tasks.recipes import number, whole_number
-from tasks.runtime import ReportedTask, import_tensorflow
+from tasks.reporting import ReportedTask
+from tasks.runtime import import_tensorflow
 
 if TYPE_CHECKING:
     from tasks.serving.rollout import Rollout

@@ -456,13 +456,29 @@ class TestData:
         told = last_line(result)
         assert f"{nobody}: no connection" in told
         assert f"{without}: HTTP status 404" in told
-        assert f"{with_pages}: the server sent a web page instead of the file" in told
+        assert f"{with_pages}: a web page is there instead of the file" in told
         assert f"{empty}: No such file" in told
         assert "--DownloadDataset-mirrors" in told
         archives = run_luigi.directory / "work" / "archives" / "small"
         assert f"into {archives} yourself" in told
         assert "--dataset digits" in told
         assert [] == names_in(archives)
+
+    def test_damaged_arrays_are_decoded_again(self, run_luigi):
+        """A byte that flipped in an array is found before anything is trained on it, and the result is the same."""
+        options = ("ExportVersion", "--version=1", "--dataset=small", "--training-iteration=20")
+        run_luigi(*options, check=0)
+        whole = read_tree(run_luigi.base)
+        (arrays,) = (run_luigi.directory / "work" / "datasets").iterdir()
+        for name in ("training_images.npy", "validation_labels.npy"):
+            shutil.rmtree(run_luigi.base)
+            shutil.rmtree(run_luigi.directory / "work" / "training")
+            content = bytearray((arrays / name).read_bytes())
+            content[-1] ^= 0xFF
+            (arrays / name).write_bytes(content)
+            result = run_luigi(*options, check=0)
+            assert f"WARNING: {arrays} is damaged; the archives are decoded again" in result.stderr
+            assert whole == read_tree(run_luigi.base)
 
     def test_the_next_mirror_is_tried(self, run_luigi, http_server, mirror, tmp_path):
         """A mirror with wrong bytes is passed over with a warning, and nothing of it is kept."""
@@ -480,7 +496,7 @@ class TestData:
             ("files[0] = files[0][:2000]", "truncated"),
             ("files[0] = files[0] + b'x'", "bytes left over"),
             ("files[0], files[1] = files[1], files[0]", "are two files swapped?"),
-            ("files[1] = b'<html>not found</html>'", "it looks like a web page"),
+            ("files[1] = b'<html>not found</html>'", "a web page is there instead"),
             ("files[1] = files[3]", "600 images, but 200 labels"),
             ("files[0], files[1] = files[2], files[3]", "200 images, and dataset 'bad' declares 600"),
         ],

@@ -11,7 +11,7 @@ import pooch
 import requests
 from tqdm import tqdm
 
-from tasks import storage
+from tasks import checksums, storage
 from tasks.data.dataset import Archive, Dataset
 from tasks.exceptions import DownloadFailed
 
@@ -42,6 +42,10 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
         if archive.lies_in(directory):
             continue
         reasons = []
+        if (directory / archive.name).is_file():
+            found = checksums.sha256(directory / archive.name)
+            reasons.append(f"{directory / archive.name}: has SHA-256 {found}, expected {archive.sha256}")
+            logger.warning("%s", reasons[-1])
         for mirror in mirrors:
             try:
                 _fetch_from(archive, mirror, directory, partial(_report_part, report, number, len(dataset.archives)))
@@ -70,8 +74,7 @@ def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) 
     is_web = urlparse(mirror).scheme in {"http", "https"}
     with storage.scratch_directory(directory / archive.name) as scratch:
         _retrieve(archive, source, scratch, report, is_web=is_web)
-        storage.flush(scratch / archive.name)
-        (scratch / archive.name).replace(directory / archive.name)
+        storage.publish_file(directory / archive.name, (scratch / archive.name).read_bytes())
 
 
 def _retrieve(archive: Archive, source: str, directory: Path, report: Report, *, is_web: bool) -> None:
@@ -96,9 +99,7 @@ def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> Non
         raise
     finally:
         bar.close()
-    with Path(output_file).open("rb") as stream:
-        if stream.read(64).lstrip().lower().startswith((b"<!doctype", b"<html")):
-            raise OSError("the server sent a web page instead of the file")
+    _refuse_page(output_file)
 
 
 def _copy(source: str, output_file: str, pooch_: Any) -> None:  # noqa: ARG001 - pooch calls it with three arguments
@@ -110,6 +111,13 @@ def _copy(source: str, output_file: str, pooch_: Any) -> None:  # noqa: ARG001 -
     except OSError as error:
         raise OSError(f"{error.strerror}: {path}") from error  # no errno: it is the mirror's fault, not the target's
     Path(output_file).write_bytes(content)
+    _refuse_page(output_file)
+
+
+def _refuse_page(path: str) -> None:
+    with Path(path).open("rb") as stream:
+        if stream.read(64).lstrip().lower().startswith((b"<!doctype", b"<html")):
+            raise OSError("a web page is there instead of the file")
 
 
 class _ProgressBar(tqdm):
@@ -147,4 +155,4 @@ def _reason(error: Exception) -> str:
         return "no connection: " + str(cause).rsplit(": ", 1)[-1]
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error).splitlines()[0].rstrip(".")
+    return str(error).splitlines()[0].partition(" Deleted download")[0].rstrip(".")

@@ -14,6 +14,7 @@ from typing import Any
 from tasks import storage
 from tasks.exceptions import VersionConflict
 from tasks.serving.manifest import MANIFEST, Manifest, Setting, read_manifest
+from tasks.serving.tree_lint import version_number
 
 LARGEST_VERSION = 2**63 - 1
 
@@ -46,7 +47,7 @@ class WantedVersion:
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not self.path.exists() and not self.path.is_symlink():
-            return storage.obstacle(self.base_path)
+            return storage.obstacle(self.base_path) or self._twin()
         manifest = read_manifest(self.path)
         if manifest is None:
             return (
@@ -73,6 +74,15 @@ class WantedVersion:
         obstacle = self.obstacle()
         if obstacle:
             raise VersionConflict(obstacle)
+
+    def _twin(self) -> str | None:
+        """What is in the way if another name stands for the same number, as `009` does for 9."""
+        names = (entry.name for entry in self.base_path.iterdir()) if self.base_path.is_dir() else ()
+        twin = next((name for name in names if version_number(name) == self.version), None)
+        return twin and (
+            f"{self.base_path / twin} is version {self.version} to the server already. "
+            "Rename it, or give the new recipe another version number"
+        )
 
     def _differences(self, manifest: Manifest) -> dict[str, tuple[Any, Any]]:
         return manifest.differences(self.recipe, self.threads, self.warmup_records)

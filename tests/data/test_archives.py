@@ -101,7 +101,7 @@ def test_a_body_that_is_cut_short_is_fetched_again(tmp_path, scripted_mirror):
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [(not_found, "HTTP status 404"), (send_a_page, "the server sent a web page instead of the file")],
+    [(not_found, "HTTP status 404"), (send_a_page, "a web page is there instead of the file")],
 )
 def test_what_another_attempt_would_not_change_is_refused_at_once(tmp_path, scripted_mirror, answer, reason):
     """A missing file and a log-in page (of status 200) are not asked for again."""

@@ -115,3 +115,14 @@ def test_other_versions_are_not_in_the_way(publish, want):
     publish(2, recipe={**RECIPE, "model": "cnn"})
     assert want(1).obstacle() is None
     assert want(2).obstacle() is not None
+
+
+@pytest.mark.parametrize("name", ["007", "0007"])
+def test_another_name_for_the_number_is_in_the_way(tmp_path, name):
+    """The server takes `007` for version 7, so that 7 is not published beside it; 7.denied and 17 are no such names."""
+    for other in ("7.denied", "17"):
+        (tmp_path / other).mkdir()
+    wanted = WantedVersion(tmp_path, 7, RECIPE, 1, 3, 0.0)
+    assert wanted.obstacle() is None
+    (tmp_path / name).mkdir()
+    assert f"{tmp_path / name} is version 7 to the server already. Rename it" in str(wanted.obstacle())
