@@ -96,7 +96,7 @@ class ReleaseTask(ReportedTask):
             )
         model = find_model(read_config(config_path), base_path)
         name = self.model_name or (model.name if model is not None else base_path.name)
-        return ServedModel(config_path, base_path, name, self.keep_loaded)
+        return ServedModel(config_path, base_path, name, self.keep_loaded, verify)
 
 
 class LabelTask(ReleaseTask):
@@ -206,6 +206,13 @@ def check_version(base_path: Path, version: int) -> None:
     from tasks.serving import fitness
 
     fitness.refuse_foreign(base_path, version)
+    verify(base_path, version)
+
+
+def verify(base_path: Path, version: int) -> None:
+    """Do nothing if a version passes verification; raises ReleaseRefused."""
+    from tasks.serving import fitness
+
     import_tensorflow()  # quietly, before verification and the stubs of the servers do
     fitness.refuse_unfit(base_path, version)
 

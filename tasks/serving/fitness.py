@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from tasks.exceptions import ReleaseRefused
 from tasks.serving.manifest import MANIFEST, read_manifest
 from tasks.serving.tree_lint import ERROR, find_versions
+
+logger = logging.getLogger(__name__)
+
+Check = Callable[[Path, int], None]  # of a base path and a version: raises ReleaseRefused
 
 
 def refuse_foreign(base_path: Path, version: int) -> None:
@@ -33,3 +40,27 @@ def refuse_unfit(base_path: Path, version: int) -> None:
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     if errors:
         raise ReleaseRefused(f"{base_path / str(version)} fails verification: {'; '.join(errors)}")
+
+
+class FitVersions:
+    """The versions of a tree that pass a check; each is checked once, and one that does not pass is named in the log."""
+
+    def __init__(self, base_path: Path, check: Check) -> None:
+        self._base_path = base_path
+        self._check = check
+        self._verdicts: dict[int, bool] = {}
+
+    def newest(self, versions: Sequence[int], count: int) -> list[int]:
+        """The newest `count` of `versions` (oldest first) that pass; older ones take the place of those that do not."""
+        return list(islice(filter(self._passes, reversed(versions)), count))
+
+    def _passes(self, version: int) -> bool:
+        if version not in self._verdicts:
+            try:
+                self._check(self._base_path, version)
+            except ReleaseRefused as error:
+                logger.warning("Version %d is not put on the policy for being new: %s", version, error)
+                self._verdicts[version] = False
+            else:
+                self._verdicts[version] = True
+        return self._verdicts[version]

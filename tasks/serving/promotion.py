@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from pathlib import Path
 
 from tasks.exceptions import ReleaseRefused
+from tasks.serving.fitness import Check
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.served_model import Edit, ServedModel
@@ -20,8 +20,6 @@ from tasks.serving.waiting import waiting_for
 logger = logging.getLogger(__name__)
 
 ROLL_BACK = "RollBack"
-
-Check = Callable[[Path, int], None]
 
 
 def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, check: Check, why: str) -> list[Move]:

@@ -13,18 +13,18 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from tasks import storage
 from tasks.exceptions import InvalidServingConfig
+from tasks.serving.fitness import Check, FitVersions, refuse_unfit
 from tasks.serving.model_config import find_model, labels, read_config
 from tasks.serving.release_log import LogWriter, Move, ReleaseLog
 from tasks.serving.tree_lint import find_versions
 from tasks.serving.waiting import awaited_versions
 
-MODEL = "saved_model.pb"  # what the server recognises a SavedModel by
 BY_HAND = ".by-hand"
 FOUND = "found in the config file: changed by hand"
 _QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
@@ -38,11 +38,17 @@ class ServedModel:
     base_path: Path
     name: str
     keep_loaded: int = 2  # the newest versions that are loaded whether they have a label or not
+    verify: Check = refuse_unfit  # and that have to pass this: at its next start the server loads them or fails
 
     @property
     def log(self) -> ReleaseLog:
         """The record of releases beside the config file."""
         return ReleaseLog(self.config_path.parent)
+
+    @cached_property
+    def fit(self) -> FitVersions:
+        """The versions that pass `verify`."""
+        return FitVersions(self.base_path, self.verify)
 
     def labels(self) -> dict[str, int]:
         """Label -> version, as the file says now; raises InvalidServingConfig."""
@@ -79,6 +85,7 @@ class Edit:
         self.path = served.config_path
         self.content = _read_bytes(self.path)
         self.config = read_config(self.path) or _empty_config()
+        self.is_new = False
         self.model = self._find_or_add()
         self.is_changed = False
         self.found_labels = dict(labels(self.model))
@@ -110,7 +117,9 @@ class Edit:
             self.model.version_labels[label] = version
 
     def loaded(self) -> set[int]:
-        """The versions of the tree that a server loads by the model's policy."""
+        """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
+        if self.is_new:
+            return set()
         policy = self.model.model_version_policy
         choice = policy.WhichOneof("policy_choice")
         if choice == "all":
@@ -121,10 +130,9 @@ class Edit:
         return set(self.versions[-newest:])
 
     def wanted(self) -> set[int]:
-        """The versions to be loaded: those with a label, those that somebody waits for, and the newest."""
-        servable = [version for version in self.versions if (self.served.base_path / str(version) / MODEL).is_file()]
-        newest = servable[len(servable) - min(self.served.keep_loaded, len(servable)) :]
-        return {*self.labels.values(), *awaited_versions(self.path.parent, self.served.base_path), *newest}
+        """The versions to be loaded: those with a label, those that somebody waits for, and the newest good ones."""
+        awaited = awaited_versions(self.path.parent, self.served.base_path)
+        return {*self.labels.values(), *awaited, *self.served.fit.newest(self.versions, self.served.keep_loaded)}
 
     def load(self, versions: Iterable[int]) -> None:
         """Let the policy say which versions are loaded; one that loads all of them is left as it is."""
@@ -218,6 +226,7 @@ class Edit:
                     f"{self.path}: model {served.name!r} has the base path {other.base_path}, asked for was "
                     f"{served.base_path}; give the one as --base-path, or another --model-name"
                 )
+        self.is_new = True
         return config.model_config_list.config.add(
             name=served.name, base_path=str(served.base_path), model_platform="tensorflow"
         )

@@ -18,7 +18,8 @@ from tasks.serving.rollout import Rollout
 from tasks.serving.served_model import ServedModel
 
 base_path, config_path, number, tries = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-served, nobody = ServedModel(config_path, base_path, "mnist"), Rollout("mnist", (), 0.0, 0.0)
+served = ServedModel(config_path, base_path, "mnist", verify=lambda *_: None)
+nobody = Rollout("mnist", (), 0.0, 0.0)
 draw = random.Random(number)
 for index in range(tries):
     why, label = f"{number}/{index}", draw.choice(["stable", "canary"])
@@ -111,7 +112,7 @@ def die(function, after):
         os.kill(os.getpid(), signal.SIGKILL)
     return replaced
 
-served = ServedModel(Path(sys.argv[2]), Path(sys.argv[1]), "mnist")
+served = ServedModel(Path(sys.argv[2]), Path(sys.argv[1]), "mnist", verify=lambda *_: None)
 name, after = sys.argv[3], sys.argv[4] == "after"
 owner = release_log.LogWriter if name == "_append" else storage
 nobody = Rollout("mnist", (), 0.0, 0.0)

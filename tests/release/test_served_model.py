@@ -51,6 +51,38 @@ def test_a_folder_without_a_model_is_not_loaded(served):
     assert [1, 3, 4] == loaded(served)
 
 
+def test_a_damaged_version_is_not_loaded_for_being_new(served, caplog):
+    """The newest version is damaged: an older one takes its place, so that a server can start; the log says why."""
+    (served.base_path / "4" / "variables" / "variables.index").write_bytes(b"")
+    with caplog.at_level("WARNING", "tasks"):
+        promote(served, "stable", 1)
+    assert [1, 2, 3] == loaded(served)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("Version 4 is not put on the policy for being new: ")
+    assert "variables/variables.index has 0 bytes" in said
+
+
+def test_a_damaged_version_is_not_loaded_while_somebody_waits(served):
+    """Before the label is moved, the file lists it no more than after."""
+    (served.base_path / "4" / "saved_model.pb").write_bytes(b"")
+
+    class Watching(Rollout):
+        def wait_for(self, *_, **__):
+            assert [1, 2, 3] == loaded(served)
+
+    promote(served, "stable", 1, Watching("mnist", (), 0.0))
+    assert [1, 2, 3] == loaded(served)
+
+
+def test_a_damaged_version_that_was_listed_leaves_the_policy(base_path, config_path):
+    """What a promotion listed before it was damaged is taken off by the next one."""
+    promote(ServedModel(config_path, base_path, "mnist"), "stable", 1)
+    (base_path / "4" / "saved_model.pb").write_bytes(b"")
+    served = ServedModel(config_path, base_path, "mnist")
+    promote(served, "stable", 2)
+    assert [2, 3] == loaded(served)
+
+
 def test_a_version_that_somebody_waits_for_stays_on_the_policy(served):
     """Another promotion takes off what it no longer needs, but not what a live process waits for."""
     with waiting_for(served.config_path.parent, served.base_path, 1):
