@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -95,6 +96,17 @@ def test_accuracy(directory, mnist_dir):
         assert 10000 == declared["examples"]
         assert [declared["accuracy"]] * 2 == scored[version]
         assert wanted <= declared["accuracy"]
+
+
+@pytest.mark.usefixtures("exported")
+@pytest.mark.parametrize("version", ["1", "2", "3"])
+def test_the_readme_states_what_is_measured(directory, version):
+    """The README's table of results has the accuracies of this run, up to what another processor may change."""
+    manifest = json.loads((directory / "models" / "mnist" / version / "assets.extra" / "manifest.json").read_text())
+    row = re.search(rf"^\| {version} \| (?:softmax|cnn), .*", (ROOT / "README.md").read_text(), re.MULTILINE)
+    stated = [float(cell) for cell in row[0].split("|")[3:5]]
+    measured = [manifest["metrics"][split]["accuracy"] for split in ("validation", "test")]
+    assert pytest.approx(measured, abs=0.003) == stated
 
 
 @pytest.mark.usefixtures("exported")
