@@ -43,7 +43,7 @@ def refuse_unfit(base_path: Path, version: int) -> None:
 
 
 class FitVersions:
-    """The versions of a tree that pass a check; each is checked once, and one that does not pass is named in the log."""
+    """The versions of a tree that pass a check; checked once each, and named in the log if they do not."""
 
     def __init__(self, base_path: Path, check: Check) -> None:
         self._base_path = base_path

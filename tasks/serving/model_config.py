@@ -21,7 +21,6 @@ def read_config(path: Path) -> Any:
         InvalidServingConfig: it cannot be read, or is not in that format; the text names file and line.
     """
     from google.protobuf import text_format
-    from tensorflow_serving.config import model_server_config_pb2
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -30,9 +29,16 @@ def read_config(path: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
     try:
-        return text_format.Parse(text, model_server_config_pb2.ModelServerConfig())
+        return text_format.Parse(text, empty_config())
     except text_format.ParseError as error:
         raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
+
+
+def empty_config() -> Any:
+    """A ModelServerConfig with nothing in it."""
+    from tensorflow_serving.config import model_server_config_pb2
+
+    return model_server_config_pb2.ModelServerConfig()
 
 
 def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:

@@ -20,7 +20,7 @@ from typing import Any
 from tasks import storage
 from tasks.exceptions import InvalidServingConfig
 from tasks.serving.fitness import Check, FitVersions, refuse_unfit
-from tasks.serving.model_config import find_model, labels, read_config
+from tasks.serving.model_config import empty_config, find_model, labels, read_config
 from tasks.serving.release_log import LogWriter, Move, ReleaseLog
 from tasks.serving.tree_lint import find_versions
 from tasks.serving.waiting import awaited_versions
@@ -84,7 +84,7 @@ class Edit:
         self.served = served
         self.path = served.config_path
         self.content = _read_bytes(self.path)
-        self.config = read_config(self.path) or _empty_config()
+        self.config = read_config(self.path) or empty_config()
         self.is_new = False
         self.model = self._find_or_add()
         self.is_changed = False
@@ -166,7 +166,7 @@ class Edit:
         with self.writer.recorded(self.found):
             self.found = []
         with self.writer.recorded(moves):
-            if self.is_changed and self.config != (read_config(self.path) or _empty_config()):
+            if self.is_changed and self.config != (read_config(self.path) or empty_config()):
                 self._keep_comments()
                 storage.publish_file(self.path, content)
             then()
@@ -196,7 +196,7 @@ class Edit:
         from google.protobuf import text_format
 
         text: str = text_format.MessageToString(self.config, as_utf8=True)
-        if text_format.Parse(text, _empty_config()) != self.config:
+        if text_format.Parse(text, empty_config()) != self.config:
             raise InvalidServingConfig(f"{self.path}: what would be written does not read back the same; left as it is")
         return text.encode()
 
@@ -238,12 +238,6 @@ def _took_place(folder: Path, move: Move) -> bool:
         return not os.path.lexists(Path(move.base_path, str(move.before)))
     model = find_model(read_config(folder / move.config), Path(move.base_path), move.model)
     return labels(model).get(move.label) == move.after
-
-
-def _empty_config() -> Any:
-    from tensorflow_serving.config import model_server_config_pb2
-
-    return model_server_config_pb2.ModelServerConfig()
 
 
 def _read_bytes(path: Path) -> bytes | None:

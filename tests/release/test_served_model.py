@@ -57,7 +57,7 @@ def test_a_damaged_version_is_not_loaded_for_being_new(served, caplog):
     with caplog.at_level("WARNING", "tasks"):
         promote(served, "stable", 1)
     assert [1, 2, 3] == loaded(served)
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = {record.getMessage() for record in caplog.records}
     assert said.startswith("Version 4 is not put on the policy for being new: ")
     assert "variables/variables.index has 0 bytes" in said
 
