@@ -1,6 +1,7 @@
 """Disks that are full, for real: a limit on the size of files, and a file system of a few pages."""
 
 import contextlib
+import os
 import resource
 import shutil
 import subprocess
@@ -35,3 +36,25 @@ def mounted(directory, size, mode="rw"):
         yield directory
     finally:
         subprocess.run(["umount", directory], check=True)
+
+
+@contextlib.contextmanager
+def closed(directory):
+    """Let this user change nothing in a folder; permissions do not bind root, a read-only mount of the folder does."""
+    mount = shutil.which("mount")
+    if os.geteuid():
+        directory.chmod(0o500)
+    elif (
+        not mount
+        or subprocess.run([mount, "--bind", directory, directory], check=False, capture_output=True).returncode
+    ):
+        pytest.skip("this user may not mount a folder")
+    else:
+        subprocess.run([mount, "-o", "remount,bind,ro", directory], check=True)
+    try:
+        yield
+    finally:
+        if os.geteuid():
+            directory.chmod(0o700)
+        else:
+            subprocess.run(["umount", directory], check=True)

@@ -97,7 +97,8 @@ def _move_label(
                     edit.restore(former)
             raise
     for move in moves:
-        logger.info("Label %s of %s: from version %s to %d", label, served.name, move.before, version)
+        moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
+        logger.info("Label %s of %s: %s", label, served.name, moved)
     return moves
 
 

@@ -6,15 +6,19 @@ then it is removed: the server never sees half of one.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tasks import storage
-from tasks.exceptions import ReleaseRefused
+from tasks.exceptions import ReleaseRefused, StorageFailed
 from tasks.serving.served_model import Edit, ServedModel
 from tasks.serving.tree_lint import QUARANTINED, find_versions
 from tasks.serving.waiting import awaited_versions
+
+logger = logging.getLogger(__name__)
 
 MIB = 1 << 20
 
@@ -34,6 +38,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
 
     Raises:
         ReleaseRefused: it does not exist, or a label points at it and `force` was not given.
+        StorageFailed: it cannot be renamed; the config file is as before.
     """
     path, target = served.base_path / str(version), denied(served.base_path, version)
     with served.edit() as edit:
@@ -49,12 +54,15 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
                 f"label {format_list(holders)} points at version {version}: move it first (RollBack --label "
                 f"{holders[0]}), or give --force, which leaves whoever asks for the label without an answer"
             )
+        _refuse_closed(served.base_path)
         for label in holders:
             edit.point(label, None)
         edit.drop([version])
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in [*holders, None]]
         with storage.explain_os_errors(path):
-            edit.publish(moves, then=lambda: _rename(path, target))
+            edit.publish(moves, then=lambda: _rename(edit, path, target))
+    without = f"; label {format_list(holders)} is removed" if holders else ""
+    logger.info("Version %d of %s is taken back: %s%s", version, served.name, target, without)
 
 
 def removable(edit: Edit, keep: int) -> list[int]:
@@ -74,6 +82,7 @@ def retire(served: ServedModel, keep: int, *, is_good: Callable[[Path, int], boo
 
     Raises:
         ReleaseRefused: no version is known to be good, so that none can be spared.
+        StorageFailed: they cannot be removed.
     """
     base_path = served.base_path
     if not find_versions(base_path):
@@ -85,16 +94,19 @@ def retire(served: ServedModel, keep: int, *, is_good: Callable[[Path, int], boo
             raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
         sizes = [_size(base_path / str(version)) for version in going]
         if apply:
+            _refuse_closed(base_path)
             storage.sweep(base_path)  # what a removal that was killed left
         if apply and going:
             edit.drop(going)
             moves = [edit.move(None, version, None, task="RetireVersions", why=why) for version in going]
-            edit.publish(moves, then=lambda: _remove(base_path, going))
+            with storage.explain_os_errors(base_path):
+                edit.publish(moves, then=lambda: _remove(base_path, going))
     done = "removed" if apply else "would be removed (do it with --apply)"
     lines = [f"{base_path / str(version)}: {size / MIB:.1f} MiB" for version, size in zip(going, sizes, strict=True)]
-    kept = format_list(version for version in edit.versions if version not in going)
+    kept = [version for version in edit.versions if version not in going]
+    stay = f"{format_list(kept)} {'stays' if len(kept) == 1 else 'stay'}"
     count = f"{len(going)} version{'' if len(going) == 1 else 's'}"
-    return [*lines, f"{count}, {sum(sizes) / MIB:.1f} MiB {done}; {kept} stay"]
+    return [*lines, f"{count}, {sum(sizes) / MIB:.1f} MiB {done}; {stay}"]
 
 
 def format_list(values: Iterable[object]) -> str:
@@ -102,16 +114,35 @@ def format_list(values: Iterable[object]) -> str:
     return ", ".join(map(str, values)) or "none"
 
 
-def _rename(path: Path, target: Path) -> None:
-    path.rename(target)
+def _refuse_closed(base_path: Path) -> None:
+    """Do nothing if this user may rename versions; raises StorageFailed before anything is changed."""
+    obstacle = storage.obstacle(base_path)
+    if obstacle:
+        raise StorageFailed(obstacle)
+
+
+def _rename(edit: Edit, path: Path, target: Path) -> None:
+    """Rename a version that has left the config file; where that fails, the file is put back."""
+    try:
+        path.rename(target)
+    except OSError as error:
+        edit.restore(edit.content)
+        raise StorageFailed(f"{path}: cannot be renamed: {error.strerror}; no label was moved") from error
     storage.flush(path.parent)
 
 
 def _remove(base_path: Path, versions: Iterable[int]) -> None:
     for version in versions:
-        storage.take_away(base_path / str(version))
+        if os.path.lexists(base_path / str(version)):  # or somebody has removed it meanwhile
+            storage.take_away(base_path / str(version))
     storage.flush(base_path)
 
 
 def _size(directory: Path) -> int:
-    return sum(path.lstat().st_size for path in directory.rglob("*"))
+    """The bytes that go with a version: none behind a link, and none of what somebody removes meanwhile."""
+    size = 0
+    for root, _, files in [] if directory.is_symlink() else os.walk(directory):
+        for name in files:
+            with contextlib.suppress(FileNotFoundError):
+                size += Path(root, name).lstat().st_size
+    return size

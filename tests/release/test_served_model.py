@@ -1,18 +1,20 @@
 """The config file and the log beside it: what is kept, what is written, what is refused."""
 
 import fcntl
+import functools
 import os
 import shutil
 import time
 
 import pytest
 
-from tasks.exceptions import InvalidReleaseLog, InvalidServingConfig, ReleaseRefused, RolloutFailed
+from tasks.exceptions import InvalidReleaseLog, InvalidServingConfig, ReleaseRefused, RolloutFailed, StorageFailed
 from tasks.serving import promotion, retirement
 from tasks.serving.model_config import find_model, read_config
 from tasks.serving.rollout import Rollout
 from tasks.serving.served_model import FOUND, ServedModel
 from tasks.serving.waiting import awaited_versions, waiting_for
+from tests import disks
 from tests.release.conftest import check_nothing
 
 
@@ -381,6 +383,39 @@ def test_retirement_spares_the_newest_good_version(served):
     assert not served.config_path.exists()
 
 
+def test_what_retirement_frees_is_counted(served, tmp_path):
+    """Files below a version count; what a link leads to stays, so it does not."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.move(served.base_path / "1", elsewhere)
+    (served.base_path / "1").symlink_to(elsewhere)
+    (served.base_path / "2" / "more").write_bytes(bytes(3 << 20))
+    (served.base_path / "2" / "link").symlink_to(elsewhere / "saved_model.pb")
+    lines = retirement.retire(served, 2, is_good=lambda *_: True, apply=True, why="")
+    assert f"{served.base_path / '1'}: 0.0 MiB" == lines[0]
+    assert f"{served.base_path / '2'}: 3.2 MiB" == lines[1]
+    assert (elsewhere / "saved_model.pb").is_file()
+
+
+def test_retirement_says_what_stays_in_the_right_number(served):
+    """One version stays, several stay."""
+    retire = functools.partial(retirement.retire, served, is_good=lambda *_: True, apply=False, why="")
+    assert retire(1)[-1].endswith("; 4 stays")
+    assert retire(2)[-1].endswith("; 3, 4 stay")
+
+
+def test_what_others_remove_meanwhile_is_not_missed(served, in_process):
+    """Files and versions that vanish while they are counted and removed end in no traceback."""
+    remover = in_process(
+        "import shutil, sys; print(flush=True); [shutil.rmtree(path, ignore_errors=True) for path in sys.argv[1:]]",
+        *(served.base_path / version for version in "12"),
+    )
+    remover.stdout.readline()
+    while remover.poll() is None:
+        retirement.retire(served, 2, is_good=lambda *_: True, apply=False, why="")
+    retirement._remove(served.base_path, [1, 2, 3])
+    assert ["4"] == [path.name for path in served.base_path.iterdir()]
+
+
 @pytest.mark.parametrize("make", [lambda path: path.touch(), lambda path: path.symlink_to("nowhere")])
 def test_what_is_no_version_is_taken_back_once_too(served, make):
     """A file or a broken link with a number for a name, which the server stumbles over; again changes nothing."""
@@ -391,12 +426,14 @@ def test_what_is_no_version_is_taken_back_once_too(served, make):
     assert [9] == [move.before for move in served.history()]
 
 
-def test_quarantine_takes_labels_off_only_if_forced(served):
-    """A labelled version is refused; with force its label goes too, and both are on record."""
+def test_quarantine_takes_labels_off_only_if_forced(served, caplog):
+    """A labelled version is refused; with force its label goes too, both are on record, and the log says so."""
     promote(served, "stable", 4)
     with pytest.raises(ReleaseRefused, match="RollBack --label stable"):
         retirement.quarantine(served, 4, force=False, why="")
-    retirement.quarantine(served, 4, force=True, why="wrong")
+    with caplog.at_level("INFO", "tasks"):
+        retirement.quarantine(served, 4, force=True, why="wrong")
+    assert f"Version 4 of mnist is taken back: {served.base_path / '4.denied'}; label stable is removed" in caplog.text
     assert ["1", "2", "3", "4.denied"] == sorted(path.name for path in served.base_path.iterdir())
     assert ({}, [2, 3]) == (served.labels(), loaded(served))
     assert [(move.label, move.before, move.after) for move in served.history()][1:] == [
@@ -404,3 +441,40 @@ def test_quarantine_takes_labels_off_only_if_forced(served):
         (None, 4, None),
     ]
     retirement.quarantine(served, 4, force=False, why="")  # done already
+
+
+def test_a_version_that_cannot_be_renamed_keeps_its_label(served, tmp_path):
+    """What the system refuses at the rename itself (here: a mount point) leaves label, policy and log as they were."""
+    version = served.base_path / "4"
+    version.rename(tmp_path / "away")
+    with disks.mounted(version, size=1 << 20):
+        shutil.copytree(tmp_path / "away", version, dirs_exist_ok=True)
+        promote(served, "stable", 4)
+        before = served.config_path.read_bytes(), served.log.lines()
+        with pytest.raises(StorageFailed, match="4: cannot be renamed: .* busy"):
+            retirement.quarantine(served, 4, force=True, why="")
+        with served.edit() as edit:
+            assert {"stable": 4} == edit.labels
+        assert before == (served.config_path.read_bytes(), served.log.lines())
+
+
+def test_nothing_is_taken_out_of_a_tree_that_is_closed(served):
+    """Where this user may not write, the label stays and the policy too; the line names the folder."""
+    with disks.closed(served.base_path):
+        promote(served, "stable", 4)
+        before = served.config_path.read_bytes(), served.log.lines()
+        said = f"{served.base_path} is not writable for this user"
+        with pytest.raises(StorageFailed, match=said):
+            retirement.quarantine(served, 4, force=True, why="")
+        with pytest.raises(StorageFailed, match=said):
+            retirement.retire(served, 1, is_good=lambda *_: True, apply=True, why="")
+        assert before == (served.config_path.read_bytes(), served.log.lines())
+
+
+def test_the_log_says_where_a_label_came_from(served, caplog):
+    """The first time it is set, and afterwards it is moved."""
+    with caplog.at_level("INFO", "tasks"):
+        promote(served, "stable", 1)
+        promote(served, "stable", 2)
+    assert "Label stable of mnist: set to 1" in caplog.text
+    assert "Label stable of mnist: from version 1 to 2" in caplog.text
