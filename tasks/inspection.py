@@ -73,7 +73,8 @@ class VerifyVersions(ReportedTask):
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
-            raise VerificationFailed(f"{self.base_path}: {len(errors)} error(s); the first: {first}")
+            count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
+            raise VerificationFailed(f"{self.base_path}: {count}; the first: {first}")
         self.done = True
 
     def rebuild_version(self, directory: Path, manifest: Manifest) -> list[Fault]:

@@ -72,10 +72,16 @@ class TestVerify:
         assert f"error   1: {name} was changed: SHA-256 " in result.stdout
         assert f"error   1: made again, it differs in {name}\n" in result.stdout
         assert "1                    error    softmax" in result.stdout
-        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: ")
+        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 3 errors; the first: 1: ")
         assert "Traceback" not in result.stderr
         assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
+
+    def test_one_error_is_counted_once(self, run):
+        """A missing index is missed by the manifest and by the loader, and is one error all the same."""
+        (run.base / "1" / "variables" / "variables.index").unlink()
+        result = run("VerifyVersions", check=30)
+        assert ": 1 error; the first: 1: variables/variables.index is missing; the server " in last_line(result)
 
     def test_a_rebuild_says_what_else_has_changed(self, run):
         """A manifest that was made with another release names both; one of other archives or recipes is not trained."""

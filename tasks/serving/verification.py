@@ -78,6 +78,8 @@ class _Faults:
         self.faults: list[Fault] = []
 
     def add(self, severity: str, message: str) -> None:
+        """Add a fault; it takes the place of one that only says its beginning (a file is missing: what that means)."""
+        self.faults = [fault for fault in self.faults if not message.startswith(f"{fault.message}; ")]
         self.faults.append(Fault(self.name, severity, message))
 
     @contextlib.contextmanager

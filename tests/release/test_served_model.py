@@ -451,7 +451,7 @@ def test_a_version_that_cannot_be_renamed_keeps_its_label(served, tmp_path):
         shutil.copytree(tmp_path / "away", version, dirs_exist_ok=True)
         promote(served, "stable", 4)
         before = served.config_path.read_bytes(), served.log.lines()
-        with pytest.raises(StorageFailed, match="4: cannot be renamed: .* busy"):
+        with pytest.raises(StorageFailed, match=r"4: cannot be renamed: .* busy"):
             retirement.quarantine(served, 4, force=True, why="")
         with served.edit() as edit:
             assert {"stable": 4} == edit.labels

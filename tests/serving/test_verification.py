@@ -192,6 +192,14 @@ def test_each_fault_is_in_the_readme(fault):
     assert f"| {severity} | `{message}` |" in readme
 
 
+def test_a_missing_index_is_one_fault(tree):
+    """The manifest misses the file, the loader knows what that means: said once, by the one who knows more."""
+    (tree / "1" / "variables" / "variables.index").unlink()
+    assert [fault.message for fault in verify_version(tree / "1").faults] == [
+        "variables/variables.index is missing; the server would load it, and every request would fail"
+    ]
+
+
 def test_a_good_tree_has_no_faults(exported):
     """What was exported is good, and loads."""
     faults, versions = verify_tree(exported)
