@@ -46,11 +46,14 @@ def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
 
     Two models may be served from one folder: with `name`, it is the one of that name; without, the first.
     """
-    if config is None:
-        return None
+    return next((entry for entry in find_models(config, base_path) if name in {None, entry.name}), None)
+
+
+def find_models(config: Any, base_path: Path) -> list[Any]:
+    """The entries of all models that are served from `base_path`."""
     wanted = os.path.realpath(base_path)
-    found = (entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted)
-    return next((entry for entry in found if name in {None, entry.name}), None)
+    entries = [] if config is None else config.model_config_list.config
+    return [entry for entry in entries if os.path.realpath(entry.base_path) == wanted]
 
 
 def labels(entry: Any) -> Mapping[str, int]:

@@ -90,6 +90,24 @@ def test_the_baseline_is_what_stable_points_at(tree, tmp_path):
     assert find_baseline(tree, 3, tmp_path / "none") is None
 
 
+def test_models_that_share_a_folder_have_the_newest_baseline(tree, tmp_path):
+    """Whichever entry comes first, and whether it has the label or not; each label must point at what is there."""
+    entry = 'config {{ name: "{}" base_path: "%s" version_labels {{ key: "{}" value: {} }} }}'
+    config_path = tmp_path / "models.config"
+
+    def baseline(*entries, version=3):
+        listed = " ".join(entry.format(*one) % tree for one in entries)
+        config_path.write_text(f"model_config_list {{ {listed} }}")
+        return find_baseline(tree, version, config_path)
+
+    a, b = ("a", "stable", 1), ("b", "stable", 2)
+    assert baseline(a, b) == baseline(b, a) == Baseline(2, tree / "2")
+    assert baseline(("a", "canary", 1), b) == Baseline(2, tree / "2")
+    assert baseline(a, b, version=2) == Baseline(1, tree / "1")
+    with pytest.raises(InvalidServingConfig, match="of model 'c' points at version 9"):
+        baseline(a, ("c", "stable", 9))
+
+
 def test_a_label_that_points_at_nothing_is_an_error(tree, tmp_path):
     """A stable version that is gone is said in one line with label, model, version and folder."""
     (tree / "1").rename(tmp_path / "away")
