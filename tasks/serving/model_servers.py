@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote, urlparse
+from urllib.parse import quote
 
 from tasks.exceptions import InvalidParameter, RolloutFailed
+from tasks.serving.http_exchange import exchange
 
 CALL_SECONDS = 5.0
-LARGEST_ANSWER = 1 << 24  # bytes
 AVAILABLE = "AVAILABLE"
 END = "END"
 NOT_FOUND = 404
@@ -174,23 +174,15 @@ class RestServer:
                 raise RolloutFailed(f"{self.address}: {self._what(code, answer, 'answer to ' + kind)}") from error
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, Any]:
-        url = urlparse(self.address)
-        connect = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
         try:
-            connection = connect(url.netloc, timeout=CALL_SECONDS)
-            try:
-                connection.request(method, path, body)
-                response = connection.getresponse()
-                content = response.read(LARGEST_ANSWER)
-            finally:
-                connection.close()
+            status, content = exchange(self.address, method, path, body, seconds=CALL_SECONDS)
         except (OSError, http.client.HTTPException) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RolloutFailed(f"{self.address}: does not answer: {reason}") from error
         try:
-            return response.status, json.loads(content)
+            return status, json.loads(content)
         except ValueError:
-            return response.status, content[:100].decode(errors="replace")
+            return status, content[:100].decode(errors="replace")
 
     @staticmethod
     def _what(code: int, answer: Any, wanted: str) -> str:
