@@ -1,6 +1,7 @@
 """Fetch archives from mirrors: every byte is verified before a file gets its name."""
 
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -74,7 +75,10 @@ def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) 
     is_web = urlparse(mirror).scheme in {"http", "https"}
     with storage.scratch_directory(directory / archive.name) as scratch:
         _retrieve(archive, source, scratch, report, is_web=is_web)
-        storage.publish_file(directory / archive.name, (scratch / archive.name).read_bytes())
+        (scratch / "usual").touch()
+        shutil.copymode(scratch / "usual", scratch / archive.name)  # pooch's files are for their owner alone
+        storage.flush(scratch / archive.name)
+        (scratch / archive.name).replace(directory / archive.name)
 
 
 def _retrieve(archive: Archive, source: str, directory: Path, report: Report, *, is_web: bool) -> None:

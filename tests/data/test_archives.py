@@ -200,3 +200,12 @@ def test_no_bar_is_drawn_off_a_terminal(tmp_path, scripted_mirror, capfd):
     mirror, _ = scripted_mirror(send_it)
     fetch([mirror], tmp_path / "here")
     assert "%" not in capfd.readouterr().err
+
+
+def test_archives_have_the_usual_mode(tmp_path, scripted_mirror):
+    """What was fetched may be read by whom the umask lets, as any file that a user writes."""
+    mirror, _ = scripted_mirror(send_it)
+    fetch([mirror], tmp_path / "here")
+    (tmp_path / "usual").touch()
+    usual = (tmp_path / "usual").stat().st_mode
+    assert {usual} == {path.stat().st_mode for path in (tmp_path / "here").iterdir()}
