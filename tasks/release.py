@@ -81,7 +81,7 @@ class ReleaseTask(ReportedTask):
 
     def change(self) -> None:
         """Make it so."""
-        raise NotImplementedError
+        raise NotImplementedError  # each task below has its own
 
     @property
     def served(self) -> ServedModel:

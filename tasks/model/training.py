@@ -8,12 +8,13 @@ seed, schedule or number of iterations, so one graph serves every recipe of an a
 Tried on 2 cores, for 1000 iterations of softmax (NumPy alone needs 0.07 to 0.08 s):
 
 - one `session.run` with a feed_dict an iteration: 0.4 s;
-- a loop in one `tf.function` (functional control flow): 0.077 s, and 0.4 s to trace it with AutoGraph;
-- the same loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
+- a functional loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
 - the loop as nodes of the graph (what is here): 0.071 s, 0.050 s to build, 0.055 s for its first run;
 - TensorFlow's graph optimizer on: no faster, and 0.03 s more for each new session; so it is off;
 - XLA (auto-clustering): 0.2 s, and 9 s to compile for each new number of iterations;
 - images copied into memory instead of mapped: no faster, for TensorFlow reads a fed array where it lies.
+
+Not tried: the loop in one `tf.function`, which AutoGraph would trace anew in every forked worker.
 """
 
 from __future__ import annotations
