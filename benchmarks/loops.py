@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data.arrays import Split, Splits, map_arrays
-from tasks.runtime import import_tensorflow, prepare_tensorflow
+from tasks.wiring.luigi_defaults import import_tensorflow, prepare_tensorflow
 
 BATCH = 50
 
@@ -93,7 +93,7 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     from tasks.model.architectures import find_architecture
     from tasks.model.evaluation import evaluate
     from tasks.model.training import TrainingPlan, train
-    from tasks.serving.saved_model import load_saved_model, write_saved_model
+    from tasks.savedmodel.loaded_model import load_saved_model, write_saved_model
 
     data = splits.training
     plan = TrainingPlan("cnn", "adam", min(128, len(data.labels)), 0.004, "linear", 0, iterations)

@@ -15,7 +15,7 @@ asks the servers.
 from tasks.inspection import VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
 from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
-from tasks.runtime import set_up
+from tasks.wiring.luigi_defaults import set_up
 
 __version__ = "0.1.0"
 

@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from tasks import checksums, provenance, storage
 from tasks.data.dataset import DATASETS, find_dataset
-from tasks.exceptions import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
+from tasks.errors import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
 from tasks.model.architectures import find_architecture
-from tasks.parameters import FolderParameter, VersionsParameter
 from tasks.pipeline import PrepareDataset
-from tasks.recipes import total_iterations, training_setting
-from tasks.reporting import ReportedTask, reporter
-from tasks.runtime import prepare_tensorflow
-from tasks.serving.manifest import Manifest, read_manifest
-from tasks.serving.tree_lint import ERROR, Fault, served_names
-from tasks.serving.version_tree import WantedVersion
+from tasks.storage import checksums
+from tasks.storage import publishing as storage
+from tasks.versions.manifest import Manifest, read_manifest
+from tasks.versions.tree import ERROR, Fault, served_names
+from tasks.versions.wanted_version import WantedVersion
+from tasks.wiring import records as provenance
+from tasks.wiring.failures import ReportedTask, reporter
+from tasks.wiring.luigi_defaults import prepare_tensorflow
+from tasks.wiring.parameters import FolderParameter, VersionsParameter
+from tasks.wiring.recipe_lookup import total_iterations, training_setting
 
 if TYPE_CHECKING:
-    from tasks.serving.verification import Verified
+    from tasks.savedmodel.verification import Verified
 
 
 class VerifyVersions(ReportedTask):
@@ -63,7 +65,7 @@ class VerifyVersions(ReportedTask):
     def run(self) -> None:
         rebuildable = self.rebuildable
         prepare_tensorflow(next((manifest.threads for _, manifest in rebuildable), training_setting("threads")))
-        from tasks.serving import verification
+        from tasks.savedmodel import verification
 
         again = [fault for folder, manifest in rebuildable for fault in self.rebuild_version(folder, manifest)]
         with storage.explain_os_errors(Path(self.base_path)):
@@ -98,7 +100,7 @@ class VerifyVersions(ReportedTask):
         prepare_tensorflow(manifest.threads)
         from tasks.data import arrays
         from tasks.model import training
-        from tasks.serving import export
+        from tasks.savedmodel import export
 
         recipe: dict[str, Any] = dict(manifest.recipe)
         dataset, stop = find_dataset(recipe.pop("dataset")), recipe.pop("training_iteration")

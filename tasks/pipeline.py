@@ -14,23 +14,26 @@ from typing import Any
 
 import luigi
 
-from tasks import checksums, provenance, recipes, storage
 from tasks.data.dataset import find_dataset
-from tasks.exceptions import InvalidParameter, PipelineError
+from tasks.errors import InvalidParameter, PipelineError
 from tasks.model.architectures import find_architecture
-from tasks.parameters import ALLOWED as VERSIONS_ALLOWED
-from tasks.parameters import (
+from tasks.storage import checksums
+from tasks.storage import publishing as storage
+from tasks.versions import compatibility as gates
+from tasks.versions.wanted_version import WantedVersion
+from tasks.wiring import recipe_lookup as recipes
+from tasks.wiring import records as provenance
+from tasks.wiring.base_tasks import ExportTask, RecipeTask, TrainingTask
+from tasks.wiring.failures import reporter
+from tasks.wiring.luigi_defaults import finished_first, import_tensorflow, prepare_tensorflow
+from tasks.wiring.parameters import ALLOWED as VERSIONS_ALLOWED
+from tasks.wiring.parameters import (
     FolderParameter,
     ListOfStringsParameter,
     RecipeParameter,
     VersionParameter,
     VersionsParameter,
 )
-from tasks.recipe_tasks import ExportTask, RecipeTask, TrainingTask
-from tasks.reporting import reporter
-from tasks.runtime import finished_first, import_tensorflow, prepare_tensorflow
-from tasks.serving import gates
-from tasks.serving.version_tree import WantedVersion
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,8 @@ class DownloadDataset(RecipeTask):
         return all(archive.lies_in(self.directory) for archive in find_dataset(self.dataset).archives)
 
     def run(self) -> None:
-        from tasks.data import archives, digits
+        from tasks.data import digits
+        from tasks.data import download as archives
 
         dataset = find_dataset(self.dataset)
         with provenance.recorded(self, self.work_dir):
@@ -214,7 +218,7 @@ class ExportVersion(ExportTask):
         prepare_tensorflow(self.threads)
         from tasks.data import arrays
         from tasks.model import checkpoints
-        from tasks.serving import export
+        from tasks.savedmodel import export
 
         weights = checkpoints.load_state(self.needed_training.directory)
         splits = arrays.map_arrays(self.needed_dataset.directory)

@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from tasks.exceptions import InvalidParameter, PipelineError, ReleaseRefused
-from tasks.parameters import (
+from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.wiring.failures import ReportedTask
+from tasks.wiring.luigi_defaults import import_tensorflow
+from tasks.wiring.parameters import (
     MOST_VERSIONS,
     CheckedParameter,
     FolderParameter,
     ListOfStringsParameter,
     VersionParameter,
 )
-from tasks.recipes import number, whole_number
-from tasks.reporting import ReportedTask
-from tasks.runtime import import_tensorflow
+from tasks.wiring.recipe_lookup import number, whole_number
 
 if TYPE_CHECKING:
     from tasks.serving.rollout import Rollout
-    from tasks.serving.served_model import ServedModel
+    from tasks.serving.transaction import ServedModel
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +86,8 @@ class ReleaseTask(ReportedTask):
     @property
     def served(self) -> ServedModel:
         """The model as the config file has it."""
-        from tasks.serving.model_config import find_model, read_config
-        from tasks.serving.served_model import ServedModel
+        from tasks.serving.config_file import find_model, read_config
+        from tasks.serving.transaction import ServedModel
 
         config_path, base_path = Path(self.config_path).resolve(), Path(self.base_path)
         if base_path.resolve() in config_path.parents:
@@ -125,7 +125,8 @@ class PromoteVersion(LabelTask):
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
-        from tasks.serving import fitness, promotion
+        from tasks.serving import promotion
+        from tasks.serving import verdicts as fitness
 
         fitness.refuse_foreign(Path(self.base_path), self.version)  # before anything is locked
         promotion.promote(self.served, self.label, self.version, find_rollout(self), check=check_version, why=self.why)
@@ -188,7 +189,7 @@ class ConfirmRollout(ReleaseTask):
     timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
 
     def change(self) -> None:
-        from tasks.serving import tree_lint
+        from tasks.versions import tree as tree_lint
 
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
@@ -203,7 +204,7 @@ class ConfirmRollout(ReleaseTask):
 
 def check_version(base_path: Path, version: int) -> None:
     """Do nothing if a version may be served; raises ReleaseRefused."""
-    from tasks.serving import fitness
+    from tasks.serving import verdicts as fitness
 
     fitness.refuse_foreign(base_path, version)
     verify(base_path, version)
@@ -211,7 +212,7 @@ def check_version(base_path: Path, version: int) -> None:
 
 def verify(base_path: Path, version: int) -> None:
     """Do nothing if a version passes verification; raises ReleaseRefused."""
-    from tasks.serving import fitness
+    from tasks.serving import verdicts as fitness
 
     import_tensorflow()  # quietly, before verification and the stubs of the servers do
     fitness.refuse_unfit(base_path, version)
@@ -228,8 +229,8 @@ def is_fit(base_path: Path, version: int) -> bool:
 
 def find_rollout(task: Any) -> Rollout:
     """The servers that a task names, and how long to wait for them; raises InvalidParameter."""
-    from tasks.serving.model_servers import find_servers
     from tasks.serving.rollout import Rollout
+    from tasks.serving.servers import find_servers
 
     wait = getattr(task, "wait_seconds", 0.0)
     return Rollout(task.served.name, find_servers(task.server), task.timeout_seconds, wait)

@@ -6,9 +6,9 @@ from concurrent import futures
 import grpc
 from tensorflow_serving.apis import prediction_log_pb2, prediction_service_pb2_grpc
 
-from tasks.serving.protocol import answer
-from tasks.serving.saved_model import load_saved_model
-from tasks.serving.tree_lint import served_names
+from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.replay import answer
+from tasks.versions.tree import served_names
 
 
 class Servicer(prediction_service_pb2_grpc.PredictionServiceServicer):

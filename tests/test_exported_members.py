@@ -41,13 +41,13 @@ def test_every_public_name_is_a_described_task(name):
     "module",
     [
         "tasks",
-        "tasks.command_line",
-        "tasks.serving.version_tree",
-        "tasks.serving.manifest",
-        "tasks.serving.model_config",
+        "tasks.tutorial",
+        "tasks.versions.wanted_version",
+        "tasks.versions.manifest",
+        "tasks.serving.config_file",
         "tasks.serving.promotion",
         "tasks.serving.retirement",
-        "tasks.serving.tree_lint",
+        "tasks.versions.tree",
         "tasks.storage",
     ],
 )

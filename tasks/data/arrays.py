@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tasks.data.dataset import CLASSES, IMAGE_SIDE, PIXELS, Archive, Dataset
 from tasks.data.idx import read_idx
-from tasks.exceptions import InvalidArchive
+from tasks.errors import InvalidArchive
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ more entry in `DATASETS`. Nothing here imports more than the standard library: e
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks import checksums
-from tasks.exceptions import InvalidParameter
+from tasks.errors import InvalidParameter
+from tasks.storage import checksums
 
 IMAGE_SIDE = 28
 PIXELS = IMAGE_SIDE * IMAGE_SIDE

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.data.dataset import IMAGE_SIDE, Dataset
 from tasks.data.idx import format_idx
-from tasks.exceptions import DownloadFailed
+from tasks.errors import DownloadFailed
 
 SHUFFLE_SEED = 0
 

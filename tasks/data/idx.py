@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.exceptions import InvalidArchive
+from tasks.errors import InvalidArchive
 
 MAGIC_BYTES = 4
 UNSIGNED_BYTE = 0x08

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.exceptions import InvalidParameter
+from tasks.errors import InvalidParameter
 
 if TYPE_CHECKING:
     import tensorflow as tf

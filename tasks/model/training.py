@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tasks.exceptions import TrainingFailed
+from tasks.errors import TrainingFailed
 from tasks.model import schedules
 from tasks.model.architectures import Architecture, find_architecture
 from tasks.model.optimizers import OPTIMIZERS

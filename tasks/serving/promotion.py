@@ -10,11 +10,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from tasks.exceptions import ReleaseRefused
-from tasks.serving.fitness import Check
+from tasks.errors import ReleaseRefused
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
-from tasks.serving.served_model import Edit, ServedModel
+from tasks.serving.transaction import Edit, ServedModel
+from tasks.serving.verdicts import Check
 from tasks.serving.waiting import waiting_for
 
 logger = logging.getLogger(__name__)

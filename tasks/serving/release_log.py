@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import BinaryIO
 
-from tasks import storage
-from tasks.exceptions import InvalidReleaseLog
+from tasks.errors import InvalidReleaseLog
+from tasks.storage import publishing as storage
 
 LOG = "releases.jsonl"
 LOCK = ".releases.lock"

@@ -12,11 +12,11 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tasks import storage
-from tasks.exceptions import ReleaseRefused, StorageFailed
-from tasks.serving.served_model import Edit, ServedModel
-from tasks.serving.tree_lint import QUARANTINED, find_versions
+from tasks.errors import ReleaseRefused, StorageFailed
+from tasks.serving.transaction import Edit, ServedModel
 from tasks.serving.waiting import awaited_versions
+from tasks.storage import publishing as storage
+from tasks.versions.tree import QUARANTINED, find_versions
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.exceptions import RolloutFailed
-from tasks.serving.model_servers import AVAILABLE, END, ModelServer, VersionStatus
+from tasks.errors import RolloutFailed
+from tasks.serving.servers import AVAILABLE, END, ModelServer, VersionStatus
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Rollout:
             RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
                 the version carries no golden requests.
         """
-        from tasks.serving.golden import TOLERANCE
+        from tasks.savedmodel.golden import TOLERANCE
 
         for server in self.servers:
             differences = list(server.replay(self.model, version, version_directory))

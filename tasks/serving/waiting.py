@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from tasks import storage
+from tasks.storage import publishing as storage
 
 PREFIX = ".waiting-"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.data import archives
+from tasks.data import download as archives
 from tasks.data.dataset import Archive, Dataset
 
 PARTS = ("train-images", "train-labels", "test-images", "test-labels")

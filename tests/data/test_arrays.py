@@ -8,7 +8,7 @@ import pytest
 from tasks.data.arrays import map_arrays, write_arrays
 from tasks.data.dataset import MNIST, Archive, Dataset
 from tasks.data.idx import format_idx
-from tasks.exceptions import InvalidArchive
+from tasks.errors import InvalidArchive
 
 TINY = Dataset(
     "tiny",

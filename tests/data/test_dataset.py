@@ -6,7 +6,7 @@ import hashlib
 import pytest
 
 from tasks.data.dataset import DATASETS, DIGITS, MNIST, Archive, find_dataset
-from tasks.exceptions import InvalidParameter
+from tasks.errors import InvalidParameter
 
 SHIPPED = (MNIST, DIGITS)
 

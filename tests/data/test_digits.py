@@ -10,7 +10,7 @@ import pytest
 from tasks.data import digits
 from tasks.data.dataset import DIGITS, Archive
 from tasks.data.idx import parse_idx
-from tasks.exceptions import DownloadFailed
+from tasks.errors import DownloadFailed
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tasks.data.idx import format_idx, parse_idx, read_idx
-from tasks.exceptions import InvalidArchive
+from tasks.errors import InvalidArchive
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 LABELS = np.array([3, 1, 4, 1, 5], np.uint8)

@@ -3,7 +3,7 @@
 import pytest
 
 from tests import quiet_tensorflow, small  # isort: skip - before anything else imports TensorFlow
-from tasks.model.tensorflow_settings import fix_settings
+from tasks.model.tensorflow_setup import fix_settings
 
 __all__ = ["quiet_tensorflow"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.exceptions import InvalidParameter
+from tasks.errors import InvalidParameter
 from tasks.model.architectures import ARCHITECTURES, architecture, find_architecture
 from tasks.model.optimizers import OPTIMIZERS
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.exceptions import TrainingFailed
+from tasks.errors import TrainingFailed
 from tasks.model import training
 from tasks.model.architectures import ARCHITECTURES, architecture
 from tasks.model.schedules import draw_order, draw_shifts
@@ -34,7 +34,7 @@ PLANS = pytest.mark.parametrize("plan", [SOFTMAX, MOMENTUM, CNN], ids=["softmax"
 ANOTHER_PROCESS = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from tasks.runtime import prepare_tensorflow
+from tasks.wiring.luigi_defaults import prepare_tensorflow
 prepare_tensorflow(1)
 from tests import small
 from tests.model.test_training import CNN, SOFTMAX, fingerprint, train

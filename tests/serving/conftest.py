@@ -1,93 +1,121 @@
-"""Versions exported in this process; a manifest and a wanted version that fit each other until a test changes one."""
+"""A tree of four versions that were really exported, and what is needed to release them."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
 
 import numpy as np
 import pytest
+from luigi.retcodes import run_with_retcodes
 
-from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
-from tasks.serving.manifest import Manifest, write_manifest
-from tasks.serving.version_tree import WantedVersion
+from tasks.data.arrays import Split
+from tasks.model.architectures import find_architecture
+from tasks.savedmodel.export import export_version
+from tasks.serving.rollout import Rollout
+from tasks.serving.transaction import ServedModel
+from tasks.versions.wanted_version import WantedVersion
+from tasks.wiring import records as provenance
 from tests import small
-from tests.serving.versions import MODELS, draw_weights, export
 
 __all__ = ["quiet_tensorflow"]
 
-RECIPE = {
-    "dataset": "mnist",
-    "model": "softmax",
-    "training_iteration": 1000,
-    "batch_size": 50,
-    "optimizer": "sgd",
-    "learning_rate": 0.5,
-    "schedule": "constant",
-    "seed": 0,
-}
-
-
-def make_manifest(*, accuracy=0.92, recipe=RECIPE, threads=1, **changed):
-    return Manifest(
-        **{
-            "model_version": 1,
-            "recipe": recipe,
-            "threads": threads,
-            "warmup_records": 3,
-            "dataset_checksums": {"train-images": "00"},
-            "metrics": {"validation": {"accuracy": accuracy, "examples": 100}},
-            "signatures": {},
-            "files": {"saved_model.pb": {"bytes": 1, "sha256": "00"}},
-            "made_with": {"tensorflow": "2.21.0"},
-            **changed,
-        }
-    )
-
-
-@pytest.fixture
-def publish(tmp_path):
-    """Put a version with that manifest into the base path."""
-
-    def put(version=1, **changed) -> Path:
-        directory = tmp_path / str(version)
-        directory.mkdir()
-        write_manifest(directory, make_manifest(**changed))
-        return directory
-
-    return put
-
-
-@pytest.fixture
-def want(tmp_path):
-    """A version as it is asked for."""
-
-    def ask(version=1, *, min_accuracy=0.0, threads=1, warmup_records=3, **recipe) -> WantedVersion:
-        return WantedVersion(tmp_path, version, {**RECIPE, **recipe}, threads, warmup_records, min_accuracy)
-
-    return ask
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="session")
-def weights():
-    """Model -> its weights in the exported versions."""
-    return {model: draw_weights(model) for model in MODELS.values()}
-
-
-@pytest.fixture(scope="session")
-def exported(tmp_path_factory, weights) -> Path:
-    """A base path with version 1 (softmax) and 2 (cnn); not to be changed."""
-    base_path = tmp_path_factory.mktemp("models") / "mnist"
-    for version, model in MODELS.items():
-        export(base_path / str(version), version, model, weights[model])
+def exported(tmp_path_factory):
+    """A base path with the versions 1 to 4, whose weights differ; not to be changed."""
+    base_path = tmp_path_factory.mktemp("exported") / "mnist"
+    images, labels = small.make_images(60, seed=3)
+    data = Split(images.reshape(-1, 784), labels)
+    for version in (1, 2, 3, 4):
+        stream = np.random.RandomState(version)
+        weights = {"weights": stream.randn(784, 10).astype(np.float32) / 10, "biases": np.zeros(10, np.float32)}
+        directory = base_path / str(version)
+        directory.mkdir(parents=True)
+        export_version(
+            directory,
+            WantedVersion(
+                base_path=base_path,
+                version=version,
+                recipe={"dataset": "small", "model": "softmax", "training_iteration": version},
+                threads=1,
+                warmup_records=3,
+                min_accuracy=0.0,
+            ),
+            scores=find_architecture("softmax").scores,
+            weights=weights,
+            measured_on={"validation": data, "test": data},
+            dataset_checksums=small.SMALL.checksums,
+            made_with=provenance.made_with(),
+        )
     return base_path
 
 
 @pytest.fixture
-def tree(exported, tmp_path) -> Path:
-    """A copy of that base path, to be broken."""
+def base_path(exported, tmp_path):
+    """A copy of that tree, in the place where the tasks look for it."""
     return Path(shutil.copytree(exported, tmp_path / "models" / "mnist"))
 
 
 @pytest.fixture
-def images():
-    """Images float32 [20, 784] in [0, 1]."""
-    return small.make_images(20, seed=4)[0].reshape(-1, 784).astype(np.float32) / np.float32(255)
+def config_path(tmp_path):
+    """Where the tasks look for the config file."""
+    return tmp_path / "models" / "models.config"
+
+
+@pytest.fixture
+def served(base_path, config_path):
+    """The model, of which nothing is served yet."""
+    return ServedModel(config_path, base_path, "mnist")
+
+
+@pytest.fixture
+def nobody():
+    """No server, and no time to wait for one."""
+    return Rollout("mnist", (), 0.0, 0.0)
+
+
+@pytest.fixture
+def release(tmp_path, monkeypatch, capsys):
+    """Run `luigi --module tasks ...` in this process, where TensorFlow is imported already; gives what it printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_with_retcodes(["--module", "tasks", *map(str, arguments), "--local-scheduler"])
+        printed = capsys.readouterr()
+        assert ended.value.code == 0, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def in_process():
+    """Start a Python process that runs `code`; what is left of it when the test ends is killed."""
+    processes = []
+
+    def start(code, *arguments):
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *map(str, arguments)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        processes.append(process)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def check_nothing(*_):
+    """A verification that is passed."""

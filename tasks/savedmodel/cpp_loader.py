@@ -1,0 +1,121 @@
+"""Load a SavedModel as the server does: by TensorFlow's C++ loader, reached through its C API.
+
+`TF_LoadSessionFromSavedModel` runs the code that `tensorflow_model_server` runs (`tensorflow::LoadSavedModel`);
+the loader of the Python package is another one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
+
+from tasks.errors import ExportFailed
+from tasks.savedmodel.loaded_model import TAGS
+
+INDEX = Path("variables", "variables.index")
+VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
+
+
+def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
+    """Make sure that the server can load a SavedModel and answer requests with it.
+
+    Raises:
+        ExportFailed: it cannot. The text is what the loader said; or that variables.index is missing, which the
+            loader overlooks: the version would be available, and fail on every request.
+    """
+    said = load_by_c(directory, tags)
+    if said:
+        raise ExportFailed(f"{directory}: TensorFlow's C++ loader says {said}")
+    if not (directory / INDEX).is_file() and _needs_variables(directory):
+        raise ExportFailed(
+            f"{directory}: {INDEX.as_posix()} is missing; the server would load it, and every request would fail"
+        )
+
+
+def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
+    """Load and let go; None, or what the loader had against it: its code and the first line of its message."""
+    library = _library()
+    status, options, graph = library.TF_NewStatus(), library.TF_NewSessionOptions(), library.TF_NewGraph()
+    try:
+        names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
+        session = library.TF_LoadSessionFromSavedModel(
+            options, None, bytes(directory), names, len(tags), graph, None, status
+        )
+        code = library.TF_GetCode(status)
+        if code:
+            message = library.TF_Message(status).decode(errors="replace")
+            return f"{error_codes_pb2.Code.Name(code)}: {message.splitlines()[0] if message else ''}"
+        library.TF_CloseSession(session, status)
+        library.TF_DeleteSession(session, status)
+        return None
+    finally:
+        library.TF_DeleteGraph(graph)
+        library.TF_DeleteSessionOptions(options)
+        library.TF_DeleteStatus(status)
+
+
+def read_meta_graph(directory: Path) -> Any:
+    """The MetaGraphDef that is served, read without loading it.
+
+    Raises:
+        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
+    """
+    path = directory / "saved_model.pb"
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    except OSError as error:
+        raise ExportFailed(f"{path}: {error.strerror}") from error
+    except DecodeError as error:
+        raise ExportFailed(f"{path}: no SavedModel ({error})") from error
+    for meta_graph in saved_model.meta_graphs:
+        if set(meta_graph.meta_info_def.tags) == set(TAGS):
+            return meta_graph
+    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
+
+
+def _needs_variables(directory: Path) -> bool:
+    """Whether the graph has variables, and so needs the files that hold their values."""
+    graph = read_meta_graph(directory).graph_def
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return any(node.op in VARIABLE_OPS for node in nodes)
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    """The library of the imported package that holds the C API, with the functions' types declared."""
+    package = Path(tf.__file__).parent
+    for path in [*sorted(package.glob("libtensorflow_cc.so*")), package / "python/_pywrap_tensorflow_internal.so"]:
+        library = ctypes.CDLL(str(path)) if path.exists() else None  # loaded already: this finds it
+        if library is not None and hasattr(library, "TF_LoadSessionFromSavedModel"):
+            break
+    else:
+        raise ExportFailed(f"{package}: no library with TF_LoadSessionFromSavedModel in this TensorFlow")
+    pointer, text = ctypes.c_void_p, ctypes.c_char_p
+    for name, result, arguments in (
+        ("TF_NewStatus", pointer, []),
+        ("TF_GetCode", ctypes.c_int, [pointer]),
+        ("TF_Message", text, [pointer]),
+        ("TF_DeleteStatus", None, [pointer]),
+        ("TF_NewSessionOptions", pointer, []),
+        ("TF_DeleteSessionOptions", None, [pointer]),
+        ("TF_NewGraph", pointer, []),
+        ("TF_DeleteGraph", None, [pointer]),
+        ("TF_CloseSession", None, [pointer, pointer]),
+        ("TF_DeleteSession", None, [pointer, pointer]),
+        (
+            "TF_LoadSessionFromSavedModel",
+            pointer,
+            [pointer, pointer, text, ctypes.POINTER(text), ctypes.c_int, pointer, pointer, pointer],
+        ),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library

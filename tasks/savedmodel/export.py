@@ -1,0 +1,103 @@
+"""One version, from weights to a folder that is ready to be published: written, loaded again, measured, judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import ExportFailed
+from tasks.model.evaluation import Evaluation, evaluate
+from tasks.savedmodel.cpp_loader import check_loads
+from tasks.savedmodel.golden import write_golden
+from tasks.savedmodel.loaded_model import LoadedModel, Scores, check_agreement, load_saved_model, write_saved_model
+from tasks.savedmodel.warmup import replay_warmup, write_warmup
+from tasks.storage import checksums
+from tasks.versions.manifest import Manifest, write_manifest
+from tasks.versions.wanted_version import WantedVersion
+
+AGREEMENT_IMAGES = 100
+
+
+class LabelledImages(Protocol):
+    """Images uint8 [n, 784] with values 0 to 255, and labels uint8 [n] with values 0 to 9."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """The images, row by row."""
+
+    @property
+    def labels(self) -> NDArray[np.uint8]:
+        """Their labels."""
+
+
+def export_version(
+    directory: Path,
+    wanted: WantedVersion,
+    *,
+    scores: Scores,
+    weights: Mapping[str, NDArray[np.float32]],
+    measured_on: Mapping[str, LabelledImages],
+    dataset_checksums: Mapping[str, str],
+    made_with: Mapping[str, str],
+) -> Manifest:
+    """Fill `directory` with the version; measure what a server will load, not what was trained.
+
+    Args:
+        directory: empty, not yet visible to a server.
+        wanted: version, recipe and gate.
+        scores: see `write_saved_model`.
+        weights: see `write_saved_model`.
+        measured_on: split -> its images; `validation` must be among them.
+        dataset_checksums: recorded in the manifest.
+        made_with: recorded in the manifest.
+
+    Raises:
+        ExportFailed: the SavedModel does not load, its signatures disagree, a score is no number, its warm-up
+            fails, or its validation accuracy is below `wanted.min_accuracy`.
+    """
+    write_saved_model(directory, scores, weights)
+    check_loads(directory)
+    images = measured_on["validation"].images
+    with load_saved_model(directory) as model:
+        metrics = {split: measure(model, data) for split, data in measured_on.items()}
+        check_agreement(model, images[:AGREEMENT_IMAGES])
+        write_warmup(directory, images, wanted.warmup_records)
+        replay_warmup(model)
+        write_golden(model, images)
+        signatures = model.describe_signatures()
+    accuracy = metrics["validation"].accuracy
+    if accuracy < wanted.min_accuracy:
+        raise ExportFailed(
+            f"version {wanted.version} is not published: its validation accuracy of {accuracy:.4f} is below "
+            f"the min_accuracy of {wanted.min_accuracy:.4f}"
+        )
+    manifest = Manifest(
+        model_version=wanted.version,
+        recipe=wanted.recipe,
+        threads=wanted.threads,
+        warmup_records=wanted.warmup_records,
+        dataset_checksums=dataset_checksums,
+        metrics={split: asdict(evaluation) for split, evaluation in metrics.items()},
+        signatures=signatures,
+        files=checksums.list_files(directory),
+        made_with=made_with,
+    )
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def measure(model: LoadedModel, data: LabelledImages) -> Evaluation:
+    """Measure a loaded model through `predict_images`.
+
+    Raises:
+        ExportFailed: a score is NaN or infinite.
+    """
+    try:
+        return evaluate(model.predict(data.images), data.labels)
+    except ValueError as error:
+        raise ExportFailed(f"{model.directory}: {error}") from error

@@ -1,0 +1,127 @@
+"""Whether a server can serve what lies in a version tree, and whether it is still what was exported.
+
+Works on trees made by others too: what only a manifest can tell is then left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ExportFailed
+from tasks.savedmodel.cpp_loader import check_loads
+from tasks.savedmodel.golden import replay_golden
+from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.warmup import replay_warmup
+from tasks.storage import checksums
+from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
+from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, lint_names, served_names, version_number
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A version as it was found: what its manifest says (None: there is none), and what is wrong with it."""
+
+    name: str
+    manifest: Manifest | None
+    faults: tuple[Fault, ...]
+    loads: bool
+
+
+def verify_tree(
+    base_path: Path, versions: Collection[int] = (), report: Callable[[float, str], None] = lambda *_: None
+) -> tuple[list[Fault], list[Verified]]:
+    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
+    served, faults, verified = served_names(base_path), lint_names(base_path), []
+    wanted = {number: name for number, name in served.items() if not versions or number in versions}
+    faults += [Fault(str(number), ERROR, "is not there") for number in versions if number not in wanted]
+    folders = [base_path / name for name in wanted.values() if (base_path / name).is_dir()]
+    for index, folder in enumerate(folders):
+        report(index / len(folders), f"verifying {folder.name}")
+        verified.append(verify_version(folder))
+    newest = served[max(served)] if served else ""
+    if newest in wanted.values() and not any(version.loads for version in verified if version.name == newest):
+        faults.append(Fault(newest, ERROR, "the newest version does not load: the next restart of the server fails"))
+    return faults, verified
+
+
+def verify_version(directory: Path) -> Verified:
+    """Verify one version: files, both loaders, warm-up, golden answers, signatures. It raises for nothing it finds."""
+    manifest = read_manifest(directory)
+    found = _Faults(directory.name)
+    if manifest is not None:
+        with found.as_error(directory):
+            _check_manifest(found, directory, manifest)
+    elif (directory / MANIFEST).exists():
+        found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
+    else:
+        found.add(NOTE, "was made elsewhere: there are no checksums to compare with")
+    loads = False
+    with found.as_error(directory):
+        check_loads(directory)
+        with load_saved_model(directory, required=()) as model:
+            loads = True
+            _check_signatures(found, model.describe_signatures())
+            with found.as_error(directory):
+                replay_warmup(model)
+            with found.as_error(directory):
+                replay_golden(model)
+    return Verified(directory.name, manifest, tuple(found.faults), loads)
+
+
+class _Faults:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.faults: list[Fault] = []
+
+    def add(self, severity: str, message: str) -> None:
+        """Add a fault; it takes the place of one that only says its beginning (a file is missing: what that means)."""
+        self.faults = [fault for fault in self.faults if not message.startswith(f"{fault.message}; ")]
+        self.faults.append(Fault(self.name, severity, message))
+
+    @contextlib.contextmanager
+    def as_error(self, directory: Path) -> Iterator[None]:
+        """Turn what the block raises into a fault, named relative to the version."""
+        try:
+            yield
+        except ExportFailed as error:
+            self.add(ERROR, str(error).replace(f"{directory}/", "").removeprefix(f"{directory}: "))
+        except Exception as error:  # noqa: BLE001 - on a damaged graph TensorFlow's Python raises whatever it stumbles over
+            first = (str(error).splitlines() or [""])[0]
+            self.add(ERROR, f"cannot be checked further: {type(error).__name__}: {first}")
+
+
+def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:
+    if manifest.model_version != version_number(directory.name):
+        found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
+    here = checksums.list_files(directory)
+    here.pop(MANIFEST.as_posix(), None)
+    for name in sorted({*here, *manifest.files}):
+        recorded, actual = manifest.files.get(name), here.get(name)
+        if actual is None:
+            found.add(ERROR, f"{name} is missing")
+        elif recorded is None:
+            found.add(WARNING, f"{name} was added after the export")
+        elif recorded["bytes"] != actual["bytes"]:
+            found.add(ERROR, f"{name} has {actual['bytes']} bytes, its manifest says {recorded['bytes']}")
+        elif recorded["sha256"] != actual["sha256"]:
+            found.add(
+                ERROR,
+                f"{name} was changed: SHA-256 {str(actual['sha256'])[:12]}..., "
+                f"its manifest says {str(recorded['sha256'])[:12]}...",
+            )
+
+
+def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:
+    if not signatures:
+        found.add(WARNING, "has no signature; clients have nothing to ask")
+    for name, signature in signatures.items():
+        for kind in ("inputs", "outputs"):
+            unknown = [tensor for tensor, info in signature[kind].items() if info["shape"] is None]
+            if unknown:
+                found.add(
+                    WARNING, f"{name}: {kind} {', '.join(unknown)} of unknown rank; REST clients need known shapes"
+                )

@@ -1,0 +1,69 @@
+"""Warm-up: requests that the server replays before it says that a version is available.
+
+So the first client does not pay for what TensorFlow sets up on the first request. The server takes at most 1000
+records, and one that fails makes the whole version fail; so what is written is replayed here before it is published.
+"""
+
+from __future__ import annotations
+
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.errors import ExportFailed
+from tasks.savedmodel.loaded_model import LoadedModel, as_floats
+from tasks.savedmodel.replay import PredictionLog, answer, classify_request, predict_request, read_logs, write_logs
+
+WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
+MOST_RECORDS = 1000
+LARGER_BATCH = 10
+
+
+def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> None:
+    """Write that many records from images uint8 [n, 784]; none, no file.
+
+    In turn: Predict with one image, Predict with ten, Classify with one; each with the next images.
+    """
+    if not records:
+        return
+    floats = chain.from_iterable(cycle([as_floats(images[:MOST_RECORDS])]))
+
+    def take(count: int) -> NDArray[np.float32]:
+        return np.stack(list(islice(floats, count)))  # (count, 784)
+
+    logs = []
+    for index in range(records):
+        log = PredictionLog()
+        if index % 3 == 0:
+            log.predict_log.request.CopyFrom(predict_request(take(1)))
+        elif index % 3 == 1:
+            log.predict_log.request.CopyFrom(predict_request(take(LARGER_BATCH)))
+        else:
+            log.classify_log.request.CopyFrom(classify_request(take(1)))
+        logs.append(log)
+    write_logs(directory / WARMUP, logs)
+
+
+def replay_warmup(model: LoadedModel) -> int:
+    """Do with a version's warm-up file what the server does; returns how many records it has (0 without a file).
+
+    Raises:
+        ExportFailed: the server would refuse the version for it.
+    """
+    path = model.directory / WARMUP
+    if not path.exists():
+        return 0
+    try:
+        logs = read_logs(path)
+    except ValueError as error:
+        raise ExportFailed(f"{path}: {error}") from error
+    if len(logs) > MOST_RECORDS:
+        raise ExportFailed(f"{path}: {len(logs)} records; the server takes at most {MOST_RECORDS}")
+    for number, log in enumerate(logs, 1):
+        try:
+            answer(model, log)
+        except ValueError as error:
+            raise ExportFailed(f"{path}: record {number} ({log.WhichOneof('log_type')}) fails: {error}") from error
+    return len(logs)

@@ -1,0 +1,153 @@
+"""What a version must not do to the clients of the version in service: answer worse, or answer another question.
+
+The version in service is the one that the label `stable` points at in the server's config file. Without a file, an
+entry for the base path, or that label there is nothing to compare with. Where several models share the folder, each
+with a `stable` of its own, the newest of those versions stands for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ExportFailed, InvalidServingConfig
+from tasks.serving.config_file import find_models, labels, read_config
+from tasks.versions.manifest import Manifest
+
+STABLE = "stable"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The version in service, and how far a new one may differ from it.
+
+    `max_regression` is by how much the validation accuracy may be lower, None for no such check;
+    `allow_signature_change` lets a version be published though clients of this one will be refused.
+    """
+
+    version: int
+    directory: Path
+    max_regression: float | None = None
+    allow_signature_change: bool = False
+
+
+def find_baseline(
+    base_path: Path,
+    version: int,
+    config_path: Path,
+    *,
+    max_regression: float | None = None,
+    allow_signature_change: bool = False,
+) -> Baseline | None:
+    """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
+
+    Of several models that are served from the folder, it is the newest version that a `stable` points at: one
+    version is measured, and whoever promotes them one after the other means the newest to be the standard.
+
+    Raises:
+        InvalidServingConfig: the file cannot be read, or such a label points at a version that is gone.
+    """
+    baselines = []
+    for entry in find_models(read_config(config_path), base_path):
+        stable = labels(entry).get(STABLE)
+        if stable is None or stable == version:
+            continue
+        directory = base_path / str(stable)
+        if not directory.is_dir():
+            raise InvalidServingConfig(
+                f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
+                f"and {directory} is gone; bring it back, or point the label at a version that is there"
+            )
+        baselines.append(Baseline(stable, directory, max_regression, allow_signature_change))
+    return max(baselines, key=lambda baseline: baseline.version, default=None)
+
+
+def judge(baseline: Baseline | None, manifest: Manifest, validation: Any) -> dict[str, Any]:
+    """Hold a version that is not yet published against the one in service; returns what is to be recorded of it.
+
+    The baseline is measured here, on the same images: its own manifest may be of another dataset, or missing.
+
+    Args:
+        baseline: None for none; then nothing is compared, and nothing recorded.
+        manifest: of the new version.
+        validation: images and labels to measure the baseline on (`export.LabelledImages`).
+
+    Raises:
+        ExportFailed: it must not be published.
+    """
+    from tasks.savedmodel.cpp_loader import read_meta_graph
+    from tasks.savedmodel.export import measure
+    from tasks.savedmodel.loaded_model import PREDICT_SIGNATURE, describe_signatures, load_saved_model
+
+    if baseline is None:
+        return {}
+    before = describe_signatures(read_meta_graph(baseline.directory).signature_def)
+    changes = breaking_changes(before, manifest.signatures)
+    if changes and not baseline.allow_signature_change:
+        raise ExportFailed(
+            f"version {manifest.model_version} is not published: clients of version {baseline.version} "
+            f"({STABLE}) would be refused: {'; '.join(changes)}; --allow-signature-change publishes it all the same"
+        )
+    record: dict[str, Any] = {"baseline": baseline.version, "signature_changes": changes}
+    if baseline.max_regression is None:
+        return record
+    with load_saved_model(baseline.directory, [PREDICT_SIGNATURE]) as model:
+        accuracy = measure(model, validation).accuracy
+    if (
+        accuracy - manifest.validation_accuracy > baseline.max_regression + 1e-12
+    ):  # 0.92 - 0.91 is a little more than 0.01
+        raise ExportFailed(
+            f"version {manifest.model_version} is not published: its validation accuracy of "
+            f"{manifest.validation_accuracy:.4f} is more than max_regression = {baseline.max_regression:g} below the "
+            f"{accuracy:.4f} of version {baseline.version} ({STABLE})"
+        )
+    return {**record, "baseline_accuracy": accuracy, "accuracy": manifest.validation_accuracy}
+
+
+def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What clients of signatures `before` stumble over in `after`; both as `describe_signatures` gives them.
+
+    A further signature or output breaks nobody. A further input does: the server refuses requests without it.
+    """
+    changes = []
+    for name, old in before.items():
+        if name not in after:
+            changes.append(f"signature {name} is gone")
+            continue
+        new = after[name]
+        if old["method"] != new["method"]:
+            changes.append(f"{name}: method {old['method']} -> {new['method']}")
+        for kind in ("inputs", "outputs"):
+            for tensor, was in old[kind].items():
+                what = f"{name}: {kind[:-1]} {tensor}"
+                if tensor not in new[kind]:
+                    changes.append(f"{what} is gone")
+                    continue
+                now = new[kind][tensor]
+                if was["dtype"] != now["dtype"]:
+                    changes.append(f"{what}: {was['dtype']} -> {now['dtype']}")
+                asked, given = (now, was) if kind == "inputs" else (was, now)
+                if not _fits(asked["shape"], given["shape"], promised=was["shape"]):
+                    changes.append(f"{what}: shape {_written(was['shape'])} -> {_written(now['shape'])}")
+        changes += [f"{name}: input {tensor} is new" for tensor in new["inputs"] if tensor not in old["inputs"]]
+    return changes
+
+
+def _fits(asked: list[int] | None, given: list[int] | None, *, promised: list[int] | None) -> bool:
+    """Whether every tensor of the shape `given` also has the shape `asked`.
+
+    A shape of unknown rank (the tutorial's exports have no other) promised nothing that could be broken.
+    """
+    if promised is None or asked is None:
+        return True
+    return (
+        given is not None
+        and len(asked) == len(given)
+        and all(wanted in {-1, size} for wanted, size in zip(asked, given, strict=True))
+    )
+
+
+def _written(shape: list[int] | None) -> str:
+    return "unknown" if shape is None else str(shape)

@@ -1,0 +1,95 @@
+"""What can be said about a version tree from its names alone, by the rules by which the server reads them.
+
+The rules are those of `file_system_storage_path_source.cc` of TensorFlow Serving: whatever parses as an int64 is a
+version, be it a folder or a file, and everything else does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.storage import publishing as storage
+
+ERROR, WARNING, NOTE = "error", "warning", "note"
+LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
+QUARANTINED = ".denied"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing found: at which entry of the base path ('' is the base path itself), how bad, and what."""
+
+    name: str
+    severity: str
+    message: str
+
+
+def version_number(name: str) -> int | None:
+    """The version that the server takes an entry of that name for; None if for none (`strings::safe_strto64`)."""
+    if not re.fullmatch(r"[ \t\r\n\v\f]*-?[0-9]+[ \t\r\n\v\f]*", name):
+        return None
+    number = int(name)
+    return number if -(2**63) <= number < 2**63 else None
+
+
+def served_names(base_path: Path) -> dict[int, str]:
+    """Version -> entry from which the server loads it, by version; of several entries for one it takes the last."""
+    names = sorted(entry.name for entry in base_path.iterdir()) if base_path.is_dir() else []
+    numbered = [(number, name) for name in names if (number := version_number(name)) is not None]
+    return dict(sorted(numbered))
+
+
+def find_versions(base_path: Path) -> list[int]:
+    """The versions that can be promoted or removed, oldest first: folders named as the server writes the number."""
+    return [
+        number
+        for number, name in served_names(base_path).items()
+        if name == str(number) and (base_path / name).is_dir()
+    ]
+
+
+def lint_names(base_path: Path) -> list[Fault]:
+    """Everything that is wrong with the entries of a base path; nothing is opened or changed."""
+    if not base_path.is_dir():
+        what = "is a file" if base_path.exists() else "is not there"
+        return [Fault("", ERROR, f"{base_path} {what}; the server's poll fails then, for all its models")]
+    served = served_names(base_path)
+    faults = [fault for entry in sorted(base_path.iterdir()) for fault in _lint_entry(entry, served)]
+    if not served:
+        faults.append(Fault("", ERROR, f"{base_path} holds no version; the server unloads what it serves"))
+    return faults
+
+
+def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
+    name, number = entry.name, version_number(entry.name)
+    if number is None:
+        return _lint_other(entry)
+    faults = []
+    if served[number] != name:
+        faults.append(
+            Fault(
+                name, ERROR, f"is version {number}, as {served[number]!r} is; the server loads {served[number]!r} alone"
+            )
+        )
+    elif name != str(number):
+        faults.append(Fault(name, WARNING, f"is version {number} to the server; name it {number}"))
+    if number < 1:
+        faults.append(Fault(name, WARNING, "is a version to the server; clients can ask for those above 0 alone"))
+    if entry.is_symlink() and not entry.exists():
+        faults.append(Fault(name, ERROR, "points at nothing; the server takes it for a version and fails to load it"))
+    elif not entry.is_dir():
+        faults.append(Fault(name, ERROR, "is a file; the server takes it for a version and fails to load it"))
+    return faults
+
+
+def _lint_other(entry: Path) -> list[Fault]:
+    name = entry.name
+    if name.endswith(QUARANTINED):
+        return [Fault(name, NOTE, "is quarantined; the server does not see it")]
+    if not LEFTOVER.fullmatch(name):
+        return [Fault(name, NOTE, "is no version; the server does not see it")]
+    if storage.is_being_written(entry):
+        return [Fault(name, NOTE, "is being written by a live process")]
+    return [Fault(name, WARNING, "is left over from a run that was killed; no reader needs it")]

@@ -1,0 +1,93 @@
+"""Versions exported in this process; a manifest and a wanted version that fit each other until a test changes one."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
+from tasks.versions.manifest import Manifest, write_manifest
+from tasks.versions.wanted_version import WantedVersion
+from tests import small
+from tests.savedmodel.versions import MODELS, draw_weights, export
+
+__all__ = ["quiet_tensorflow"]
+
+RECIPE = {
+    "dataset": "mnist",
+    "model": "softmax",
+    "training_iteration": 1000,
+    "batch_size": 50,
+    "optimizer": "sgd",
+    "learning_rate": 0.5,
+    "schedule": "constant",
+    "seed": 0,
+}
+
+
+def make_manifest(*, accuracy=0.92, recipe=RECIPE, threads=1, **changed):
+    return Manifest(
+        **{
+            "model_version": 1,
+            "recipe": recipe,
+            "threads": threads,
+            "warmup_records": 3,
+            "dataset_checksums": {"train-images": "00"},
+            "metrics": {"validation": {"accuracy": accuracy, "examples": 100}},
+            "signatures": {},
+            "files": {"saved_model.pb": {"bytes": 1, "sha256": "00"}},
+            "made_with": {"tensorflow": "2.21.0"},
+            **changed,
+        }
+    )
+
+
+@pytest.fixture
+def publish(tmp_path):
+    """Put a version with that manifest into the base path."""
+
+    def put(version=1, **changed) -> Path:
+        directory = tmp_path / str(version)
+        directory.mkdir()
+        write_manifest(directory, make_manifest(**changed))
+        return directory
+
+    return put
+
+
+@pytest.fixture
+def want(tmp_path):
+    """A version as it is asked for."""
+
+    def ask(version=1, *, min_accuracy=0.0, threads=1, warmup_records=3, **recipe) -> WantedVersion:
+        return WantedVersion(tmp_path, version, {**RECIPE, **recipe}, threads, warmup_records, min_accuracy)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
+def weights():
+    """Model -> its weights in the exported versions."""
+    return {model: draw_weights(model) for model in MODELS.values()}
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory, weights) -> Path:
+    """A base path with version 1 (softmax) and 2 (cnn); not to be changed."""
+    base_path = tmp_path_factory.mktemp("models") / "mnist"
+    for version, model in MODELS.items():
+        export(base_path / str(version), version, model, weights[model])
+    return base_path
+
+
+@pytest.fixture
+def tree(exported, tmp_path) -> Path:
+    """A copy of that base path, to be broken."""
+    return Path(shutil.copytree(exported, tmp_path / "models" / "mnist"))
+
+
+@pytest.fixture
+def images():
+    """Images float32 [20, 784] in [0, 1]."""
+    return small.make_images(20, seed=4)[0].reshape(-1, 784).astype(np.float32) / np.float32(255)

@@ -1,0 +1,195 @@
+"""The server's protocol, over gRPC on loopback and on a loaded model."""
+
+import re
+
+import grpc
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
+
+from tasks.savedmodel.cpp_loader import check_loads
+from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.replay import answer, classify_request, predict_request
+from tests.model_server import serve
+from tests.savedmodel.versions import MODELS, expected_scores
+
+
+@pytest.mark.parametrize("version", MODELS)
+def test_predict_gives_the_scores_of_the_weights(exported, weights, images, version):
+    """The request that the tutorial's client sends gives what the network gives with the trained weights."""
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "mnist"
+    request.model_spec.version.value = version
+    request.model_spec.signature_name = "predict_images"
+    request.inputs["images"].CopyFrom(tf.make_tensor_proto(images[0], shape=[1, images[0].size]))
+    with serve(exported) as stub:
+        scores = np.array(stub.Predict(request, timeout=10).outputs["scores"].float_val)
+    expected = expected_scores(MODELS[version], weights[MODELS[version]], images[:1])
+    np.testing.assert_allclose(scores, expected[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("version", MODELS)
+def test_classify_gives_the_scores_of_the_weights_best_first(exported, weights, images, version):
+    """Classify on serving_default orders the ten labels by the scores of the network."""
+    request = classification_pb2.ClassificationRequest()
+    request.model_spec.name = "mnist"
+    request.model_spec.version.value = version
+    for image in images:
+        request.input.example_list.examples.add().features.feature["x"].float_list.value.extend(image)
+    with serve(exported) as stub:
+        rows = stub.Classify(request, timeout=10).result.classifications
+    expected = expected_scores(MODELS[version], weights[MODELS[version]], images)
+    assert len(rows) == len(images)
+    for row, scores in zip(rows, expected, strict=True):
+        found = [entry.score for entry in row.classes]
+        assert found == sorted(found, reverse=True)
+        np.testing.assert_allclose([scores[int(entry.label)] for entry in row.classes], found, atol=1e-6)
+
+
+def test_a_request_that_the_server_refuses_is_refused(exported, images):
+    """What the server checks before it runs a graph is checked here too."""
+    request = predict_request(images)
+    request.model_spec.name = "mnist"
+    request.inputs["more"].CopyFrom(tf.make_tensor_proto(images))
+    with serve(exported) as stub, pytest.raises(grpc.RpcError, match=re.escape("inputs are ['images', 'more']")):
+        stub.Predict(request, timeout=10)
+
+
+def _log(kind, **fields):
+    log = prediction_log_pb2.PredictionLog()
+    getattr(log, kind).SetInParent()
+    for name, message in fields.items():
+        getattr(getattr(log, kind), name).CopyFrom(message)
+    return log
+
+
+def _broken(message, change):
+    change(message)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "reason"),
+    [
+        ("predict_log", lambda request: request.inputs.clear(), "inputs are []"),
+        ("predict_log", lambda request: request.output_filter.append("logits"), "outputs asked for are ['logits']"),
+        (
+            "predict_log",
+            lambda request: setattr(request.model_spec, "signature_name", "gone"),
+            "there is no signature 'gone'",
+        ),
+        (
+            "predict_log",
+            lambda request: request.inputs["images"].tensor_shape.dim[1].__setattr__("size", 3),
+            "cannot reshape",
+        ),
+        ("predict_log", lambda request: setattr(request.inputs["images"], "dtype", 20), "is not what it claims to be"),
+        ("classify_log", lambda request: request.input.Clear(), "the input is empty"),
+        (
+            "classify_log",
+            lambda request: request.input.example_list.examples[0].features.feature.clear(),
+            "Feature: x (data type: float) is required",
+        ),
+        (
+            "classify_log",
+            lambda request: setattr(request.model_spec, "signature_name", "predict_images"),
+            "not tensorflow/serving/classify",
+        ),
+    ],
+)
+def test_answer_says_why_a_request_fails(exported, images, kind, change, reason):
+    """A request that does not fit the signature is a ValueError that says what does not fit."""
+    request = predict_request(images) if kind == "predict_log" else classify_request(images)
+    with load_saved_model(exported / "1") as model, pytest.raises(ValueError, match=re.escape(reason)):
+        answer(model, _log(kind, request=_broken(request, change)))
+
+
+def test_examples_share_a_context(exported, images):
+    """Features given once for all examples count as if each had them."""
+    plain = classify_request(images[:2])
+    shared = classification_pb2.ClassificationRequest()
+    context = shared.input.example_list_with_context
+    context.context.features.feature["x"].CopyFrom(plain.input.example_list.examples[0].features.feature["x"])
+    context.examples.add()
+    with load_saved_model(exported / "1") as model:
+        first = answer(model, _log("classify_log", request=plain)).classify_log.response.result.classifications[0]
+        other = answer(model, _log("classify_log", request=shared)).classify_log.response.result.classifications[0]
+    assert [entry.label for entry in first.classes] == [entry.label for entry in other.classes]
+    np.testing.assert_allclose(first.classes[0].score, other.classes[0].score, atol=1e-6)
+
+
+def test_multi_inference_asks_several_signatures(exported, images):
+    """MultiInference gives a classification for each of its tasks, and refuses a method that it does not know."""
+    log = _log("multi_inference_log")
+    request = log.multi_inference_log.request
+    request.input.CopyFrom(classify_request(images).input)
+    request.tasks.add(method_name="tensorflow/serving/classify").model_spec.signature_name = "serving_default"
+    with load_saved_model(exported / "1") as model:
+        results = answer(model, log).multi_inference_log.response.results
+        assert len(results[0].classification_result.classifications) == len(images)
+        request.tasks.add(method_name="tensorflow/serving/predict")
+        with pytest.raises(ValueError, match="infers nothing by the method 'tensorflow/serving/predict'"):
+            answer(model, log)
+
+
+def test_a_record_of_a_session_run_is_refused_and_an_empty_one_is_not(exported):
+    """The server replays no SessionRun, and takes a record without a request for a success."""
+    with load_saved_model(exported / "1") as model:
+        with pytest.raises(ValueError, match="the server replays no session_run_log"):
+            answer(model, _log("session_run_log"))
+        assert answer(model, prediction_log_pb2.PredictionLog()) == prediction_log_pb2.PredictionLog()
+
+
+@pytest.fixture
+def regressor(tmp_path):
+    """A SavedModel of somebody else: no variables, a regression, and two signatures that cannot answer."""
+    tf1, method = tf.compat.v1, tf.saved_model.REGRESS_METHOD_NAME
+    with tf.Graph().as_default(), tf1.Session() as session:
+        examples = tf1.placeholder(tf.string, [None])
+        parsed = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([784], tf.float32)})
+        info = tf1.saved_model.build_tensor_info
+        taken, mean = info(examples), info(tf.reduce_mean(parsed["x"], 1))
+        definitions = {
+            "mean": tf1.saved_model.build_signature_def({"inputs": taken}, {"outputs": mean}, method),
+            "total": tf1.saved_model.build_signature_def(
+                {"inputs": taken}, {"outputs": info(tf.reduce_sum(parsed["x"]))}, method
+            ),
+            "renamed": tf1.saved_model.build_signature_def({"examples": taken}, {"outputs": mean}, method),
+        }
+        builder = tf1.saved_model.builder.SavedModelBuilder(str(tmp_path / "1"))
+        builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=definitions)
+        builder.save()
+    return tmp_path / "1"
+
+
+def test_a_regression_is_answered_alone_and_among_others(regressor, images):
+    """Regress gives one value an example; MultiInference takes it too. Without variables no index is needed."""
+    check_loads(regressor)
+    log, multi = _log("regress_log"), _log("multi_inference_log")
+    log.regress_log.request.input.CopyFrom(classify_request(images).input)
+    log.regress_log.request.model_spec.signature_name = "mean"
+    multi.multi_inference_log.request.input.CopyFrom(classify_request(images).input)
+    task = multi.multi_inference_log.request.tasks.add(method_name=tf.saved_model.REGRESS_METHOD_NAME)
+    task.model_spec.signature_name = "mean"
+    with load_saved_model(regressor, required=()) as model:
+        alone = answer(model, log).regress_log.response.result
+        among = answer(model, multi).multi_inference_log.response.results[0].regression_result
+    np.testing.assert_allclose([entry.value for entry in alone.regressions], images.mean(axis=1), rtol=1e-5)
+    assert alone == among
+
+
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        ("total", "output 'outputs' has the shape [] for 20 examples"),
+        ("renamed", "the signature has no input 'inputs'"),
+    ],
+)
+def test_a_signature_that_cannot_answer_says_why(regressor, images, signature, reason):
+    """An output that is not one value an example, and an input of another name, are refused as the server does."""
+    log = _log("regress_log")
+    log.regress_log.request.input.CopyFrom(classify_request(images).input)
+    log.regress_log.request.model_spec.signature_name = signature
+    with load_saved_model(regressor, required=()) as model, pytest.raises(ValueError, match=re.escape(reason)):
+        answer(model, log)

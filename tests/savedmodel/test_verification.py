@@ -1,0 +1,289 @@
+"""Every fault that can be found in a version tree, made on purpose."""
+
+import fcntl
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tasks.savedmodel.golden import ANSWERS
+from tasks.savedmodel.replay import PredictionLog, predict_request, write_logs
+from tasks.savedmodel.verification import verify_tree, verify_version
+from tasks.savedmodel.warmup import WARMUP
+from tasks.versions.manifest import MANIFEST
+from tasks.versions.tree import ERROR, NOTE, WARNING, version_number
+from tests.savedmodel.versions import write_foreign
+
+ROOT = Path(__file__).parent.parent.parent
+DATA = Path("variables", "variables.data-00000-of-00001")
+
+
+def _cut(path, keep):
+    path.write_bytes(path.read_bytes()[:keep])
+
+
+def _flip(path, index=1000):
+    content = bytearray(path.read_bytes())
+    content[index] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def _fail_warmup(tree):
+    log = PredictionLog()
+    log.predict_log.request.CopyFrom(predict_request(np.zeros((1, 3), np.float32)))
+    write_logs(tree / "1" / WARMUP, [log])
+
+
+def _empty(tree):
+    for name in "12":
+        shutil.rmtree(tree / name)
+
+
+def _foreign_with_other_answers(tree):
+    (tree / "2" / MANIFEST).unlink()
+    shutil.copy(tree / "1" / ANSWERS, tree / "2" / ANSWERS)
+
+
+# what is done to a tree of versions 1 and 2: the entry that is named, severity, and the message as the README has it
+FAULTS = {
+    "changed byte": (
+        lambda tree: _flip(tree / "1" / DATA),
+        ("1", ERROR, "variables/variables.data-00000-of-00001 was changed: SHA-256 ..."),
+    ),
+    "another size": (
+        lambda tree: _cut(tree / "1" / DATA, 100),
+        ("1", ERROR, "variables/variables.data-00000-of-00001 has 100 bytes, its manifest says 31400"),
+    ),
+    "file gone": (
+        lambda tree: (tree / "1" / "assets.extra" / "golden" / "predict.json").unlink(),
+        ("1", ERROR, "assets.extra/golden/predict.json is missing"),
+    ),
+    "file added": (
+        lambda tree: (tree / "1" / "notes.txt").write_text("mine"),
+        ("1", WARNING, "notes.txt was added after the export"),
+    ),
+    "manifest of another version": (
+        lambda tree: shutil.copytree(tree / "1", tree / "5"),
+        ("5", ERROR, "its manifest is that of version 1"),
+    ),
+    "manifest damaged": (
+        lambda tree: _cut(tree / "1" / MANIFEST, 100),
+        ("1", ERROR, "assets.extra/manifest.json cannot be read, or has another schema"),
+    ),
+    "no manifest": (
+        lambda tree: (tree / "1" / MANIFEST).unlink(),
+        ("1", NOTE, "was made elsewhere: there are no checksums to compare with"),
+    ),
+    "index missing": (
+        lambda tree: (tree / "1" / "variables" / "variables.index").unlink(),
+        (
+            "1",
+            ERROR,
+            "variables/variables.index is missing; the server would load it, and every request would fail",
+        ),
+    ),
+    "graph cut short": (
+        lambda tree: _cut(tree / "1" / "saved_model.pb", 500),
+        ("1", ERROR, "TensorFlow's C++ loader says OUT_OF_RANGE: Read less bytes than requested"),
+    ),
+    "graph missing": (
+        lambda tree: (tree / "1" / "saved_model.pb").unlink(),
+        ("1", ERROR, "TensorFlow's C++ loader says NOT_FOUND: Could not find SavedModel ..."),
+    ),
+    "newest does not load": (
+        lambda tree: _cut(tree / "2" / "saved_model.pb", 500),
+        ("2", ERROR, "the newest version does not load: the next restart of the server fails"),
+    ),
+    "warm-up garbage": (
+        lambda tree: (tree / "1" / WARMUP).write_bytes(b"garbage" * 9),
+        ("1", ERROR, "assets.extra/tf_serving_warmup_requests: no TFRecord file: corrupted record at 0 ..."),
+    ),
+    "warm-up too long": (
+        lambda tree: write_logs(tree / "1" / WARMUP, [PredictionLog()] * 1001),
+        ("1", ERROR, "assets.extra/tf_serving_warmup_requests: 1001 records; the server takes at most 1000"),
+    ),
+    "warm-up fails": (
+        _fail_warmup,
+        ("1", ERROR, "assets.extra/tf_serving_warmup_requests: record 1 (predict_log) fails: ..."),
+    ),
+    "golden answers differ": (
+        _foreign_with_other_answers,
+        ("2", ERROR, "its golden answers (predict_log) differ by ..., allowed is 0.0001"),
+    ),
+    "golden answers damaged": (
+        lambda tree: _cut(tree / "1" / ANSWERS, 100),
+        ("1", ERROR, "assets.extra/golden/answers.tfrecord: no TFRecord file: truncated record at 0..."),
+    ),
+    "unknown rank": (
+        lambda tree: write_foreign(tree / "3"),
+        ("3", WARNING, "predict_images: inputs images of unknown rank; REST clients need known shapes"),
+    ),
+    "leading zeros": (
+        lambda tree: shutil.copytree(tree / "1", tree / "003"),
+        ("003", WARNING, "is version 3 to the server; name it 3"),
+    ),
+    "two entries for a version": (
+        lambda tree: shutil.copytree(tree / "1", tree / "01"),
+        ("01", ERROR, "is version 1, as '1' is; the server loads '1' alone"),
+    ),
+    "zero": (
+        lambda tree: shutil.copytree(tree / "1", tree / "0"),
+        ("0", WARNING, "is a version to the server; clients can ask for those above 0 alone"),
+    ),
+    "file with a number": (
+        lambda tree: (tree / "7").write_text(""),
+        ("7", ERROR, "is a file; the server takes it for a version and fails to load it"),
+    ),
+    "link to nothing": (
+        lambda tree: (tree / "7").symlink_to("gone"),
+        ("7", ERROR, "points at nothing; the server takes it for a version and fails to load it"),
+    ),
+    "left over": (
+        lambda tree: (tree / ".aside-3-0123abcd").mkdir(),
+        (".aside-3-0123abcd", WARNING, "is left over from a run that was killed; no reader needs it"),
+    ),
+    "quarantined": (
+        lambda tree: (tree / "1").rename(tree / "1.denied"),
+        ("1.denied", NOTE, "is quarantined; the server does not see it"),
+    ),
+    "no version": (
+        lambda tree: (tree / "README").write_text("mine"),
+        ("README", NOTE, "is no version; the server does not see it"),
+    ),
+    "empty base path": (
+        _empty,
+        ("", ERROR, "BASE holds no version; the server unloads what it serves"),
+    ),
+    "base path missing": (
+        shutil.rmtree,
+        ("", ERROR, "BASE is not there; the server's poll fails then, for all its models"),
+    ),
+}
+
+
+def _all_faults(base_path):
+    faults, versions = verify_tree(base_path)
+    return [*faults, *(fault for version in versions for fault in version.faults)]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found(tree, fault):
+    """What was broken on purpose is named with its entry, its severity and what it means to the server."""
+    break_it, (name, severity, message) = FAULTS[fault]
+    break_it(tree)
+    pattern = re.escape(message.replace("BASE", str(tree))).replace(re.escape("..."), ".*")
+    faults = _all_faults(tree)
+    assert [
+        found
+        for found in faults
+        if (found.name, found.severity) == (name, severity) and re.fullmatch(pattern, found.message)
+    ], faults
+    assert all(len(found.message.splitlines()) == 1 for found in faults)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_in_the_readme(fault):
+    """The table in the README has a row with each message."""
+    _, (_, severity, message) = FAULTS[fault]
+    readme = "\n".join(path.read_text() for path in sorted(ROOT.glob("README*.md")))
+    assert f"| {severity} | `{message}` |" in readme
+
+
+def test_a_missing_index_is_one_fault(tree):
+    """The manifest misses the file, the loader knows what that means: said once, by the one who knows more."""
+    (tree / "1" / "variables" / "variables.index").unlink()
+    assert [fault.message for fault in verify_version(tree / "1").faults] == [
+        "variables/variables.index is missing; the server would load it, and every request would fail"
+    ]
+
+
+def test_a_good_tree_has_no_faults(exported):
+    """What was exported is good, and loads."""
+    faults, versions = verify_tree(exported)
+    assert faults == []
+    assert [(version.name, version.faults, version.loads) for version in versions] == [("1", (), True), ("2", (), True)]
+
+
+def test_what_was_asked_for_alone_is_verified(tree):
+    """Versions can be named; one that is not there is an error, the others are not looked into."""
+    _cut(tree / "1" / "saved_model.pb", 10)
+    faults, versions = verify_tree(tree, [2, 9])
+    assert [version.name for version in versions] == ["2"]
+    assert [(fault.name, fault.message) for fault in faults] == [("9", "is not there")]
+
+
+def test_a_file_as_newest_version_does_not_load_either(tree):
+    """Whatever the highest number is, the server fails at its next start if it does not load."""
+    (tree / "7").write_text("")
+    messages = [fault.message for fault in _all_faults(tree) if fault.name == "7"]
+    assert "the newest version does not load: the next restart of the server fails" in messages
+    assert messages[:1] == [fault.message for fault in verify_tree(tree, [1])[0]]
+
+
+def test_what_a_live_process_writes_is_no_leftover(tree):
+    """A folder whose lock is held is being written."""
+    aside = tree / ".aside-3-0123abcd"
+    aside.mkdir()
+    handle = os.open(aside, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    assert [(fault.severity, fault.message) for fault in _all_faults(tree)] == [
+        (NOTE, "is being written by a live process")
+    ]
+    os.close(handle)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("7", 7),
+        ("007", 7),
+        ("-1", -1),
+        (" 7", 7),
+        ("20170111173521", 20170111173521),
+        ("9223372036854775807", 2**63 - 1),
+        ("9223372036854775808", None),
+        ("v1", None),
+        ("1.0", None),
+        ("1.tmp", None),
+        ("", None),
+        ("+1", None),
+        ("1_000", None),
+    ],
+)
+def test_names_are_read_as_the_server_reads_them(name, number):
+    """Whatever parses as an int64 is a version."""
+    assert version_number(name) == number
+
+
+def test_any_damage_to_the_graph_is_a_fault_and_never_an_exception(tree):
+    """A flipped byte anywhere in saved_model.pb is found; whatever TensorFlow makes of it, the check goes on."""
+    path = tree / "1" / "saved_model.pb"
+    content, stream = path.read_bytes(), np.random.RandomState(0)
+    for index in stream.randint(0, len(content), size=40):
+        path.write_bytes(content)
+        _flip(path, index)
+        assert any("saved_model.pb was changed" in fault.message for fault in verify_version(tree / "1").faults)
+
+
+def test_what_cannot_be_read_is_a_fault(tree, monkeypatch):
+    """A file that this user may not read is named, and the check goes on."""
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("tasks.storage.checksums.sha256", refuse)
+    verified = verify_version(tree / "1")
+    assert verified.loads
+    assert [fault.message.partition(" '")[0] for fault in verified.faults] == [
+        "cannot be checked further: PermissionError: [Errno 13] Permission denied:"
+    ]
+
+
+def test_a_version_without_signatures_is_a_warning(tmp_path):
+    """A SavedModel that nobody can ask anything loads, and is named."""
+    write_foreign(tmp_path / "1", signature=None)
+    faults = [fault for fault in verify_version(tmp_path / "1").faults if fault.severity == WARNING]
+    assert [fault.message for fault in faults] == ["has no signature; clients have nothing to ask"]

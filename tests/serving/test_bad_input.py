@@ -1,0 +1,152 @@
+"""Whatever is wrong is told in one line at the end, with an exit code that is not zero, and nothing is changed."""
+
+import contextlib
+import socket
+import threading
+
+import pytest
+
+from tests.serving.config_server import ConfigServer
+
+PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
+
+
+def snapshot(directory):
+    """Every file below a folder, and what it holds; the empty lock file counts for nothing."""
+    files = {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {path: content for path, content in files.items() if content or path.name != ".releases.lock"}
+
+
+@pytest.fixture
+def fails(run_luigi, base_path, tmp_path):  # noqa: ARG001 - the tree has to be there
+    """Run a command line that must fail; gives the line that says why."""
+
+    def run(*arguments):
+        before = snapshot(tmp_path / "models")
+        result = run_luigi(*arguments)
+        assert result.returncode in {30, 40}, result.stderr
+        assert before == snapshot(tmp_path / "models")
+        assert "Traceback" not in result.stderr
+        last = result.stderr.rstrip().splitlines()[-1]
+        assert last.startswith("ERROR: ")
+        return last
+
+    return run
+
+
+@contextlib.contextmanager
+def talking(say):
+    """A TCP server that says the same to everybody, or nothing, and keeps the line open; gives its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as stack:
+
+        def accept():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = server.accept()
+                    stack.enter_context(connection)
+                    connection.sendall(say)
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("PromoteVersion", "--label", "st-able", "--version", "1"), "label 'st-able': allowed are letters"),
+        (("PromoteVersion", "--version", "1"), "label ''"),
+        (("PromoteVersion", "--label", "stable", "--version", "9"), "published are 1, 2, 3, 4"),
+        (("RollBack", "--label", "stable"), "nothing to roll back to"),
+        (("QuarantineVersion", "--version", "9"), "does not exist; published are 1, 2, 3, 4"),
+        (("RetireVersions", "--keep", "0"), "keep = '0': allowed is a whole number from 1 to 10,000"),
+        (("RetireVersions", "--keep", "abc"), "keep = 'abc': allowed is a whole number"),
+        (("RetireVersions", "--keep-loaded", "2.5"), "keep_loaded = '2.5': allowed is a whole number from 0 to"),
+        (("ConfirmRollout", "--version", "1"), "none given"),
+        ((*PROMOTE, "--server", "nonsense"), "server 'nonsense': allowed is host:port"),
+        ((*PROMOTE, "--wait-seconds", "-1"), "wait_seconds = '-1': allowed is a number of seconds from 0 to 604,800"),
+        ((*PROMOTE, "--wait-seconds", "abc"), "wait_seconds = 'abc'"),
+        ((*PROMOTE, "--timeout-seconds", "nan"), "timeout_seconds = 'nan'"),
+        ((*PROMOTE, "--config-path", "models/mnist/models.config"), "must not lie in the base path"),
+    ],
+)
+def test_values_that_are_not_allowed(fails, arguments, said):
+    """They are refused before TensorFlow is imported."""
+    assert said in fails(*arguments)
+
+
+def test_a_config_file_with_a_syntax_error(fails, config_path):
+    """The line is named, the file stays."""
+    config_path.write_text("# mine\nmodel_config_list {\n  confg { }\n}\n")
+    assert f"{config_path}" in (said := fails(*PROMOTE))
+    assert "line 3" in said
+
+
+def test_a_label_on_a_version_that_is_gone(fails, config_path, base_path):
+    """That the label points there is not enough: nobody can serve it."""
+    config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" '
+        'version_labels { key: "stable" value: 9 } } }'
+    )
+    assert "version 9 does not exist" in fails("PromoteVersion", "--label", "stable", "--version", "9")
+
+
+def test_a_version_that_was_damaged(fails, base_path):
+    """A version that is not what was exported gets no label."""
+    index = base_path / "1" / "variables" / "variables.index"
+    index.write_bytes(index.read_bytes()[:-1])
+    assert "fails verification: " in fails(*PROMOTE, "--wait-seconds", "0")
+
+
+def test_a_version_that_somebody_else_made(fails, base_path):
+    """What has no manifest is in conflict with what the pipeline would publish there."""
+    (base_path / "1" / "assets.extra" / "manifest.json").unlink()
+    assert "was not made by this pipeline" in fails(*PROMOTE)
+
+
+def test_a_server_that_is_down(fails):
+    """Nobody listens: told at once, the config file is not written."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert f"{address}: GetModelStatus fails: UNAVAILABLE" in fails(*PROMOTE, "--server", address)
+
+
+def test_a_server_that_hangs(fails):
+    """Somebody listens and says nothing: the deadline ends it, over gRPC and over REST."""
+    with talking(b"") as address:
+        assert f"{address}: GetModelStatus fails: " in fails(*PROMOTE, "--server", address)
+        assert f"http://{address}: does not answer: timed out" in fails(*PROMOTE, "--server", f"http://{address}")
+
+
+def test_a_server_that_answers_garbage(fails):
+    """What speaks another protocol is no model server, over gRPC and over REST."""
+    with talking(b"SSH-2.0-x\r\n") as address:
+        assert f"{address}: GetModelStatus fails: " in fails(*PROMOTE, "--server", address)
+        assert f"http://{address}: does not answer: " in fails(*PROMOTE, "--server", f"http://{address}")
+    page = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n<html>hi</html>"
+    with talking(page) as address:
+        said = fails(*PROMOTE, "--server", f"http://{address}")
+        assert "answers what is no model status: HTTP status 200: <html>hi</html>" in said
+
+
+def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
+    """It follows another file: after the stated time it is told, and the config file is as before."""
+    elsewhere = config_path.with_name("other.config")
+    text = f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow" }} }}'
+    elsewhere.write_text(text)
+    config_path.write_text(text)
+    with ConfigServer(elsewhere) as server:
+        said = fails(*PROMOTE, "--server", server.address, "--timeout-seconds", "2")
+        assert f"{server.address}: version 1 of mnist is not known there; given up after 2 s" in said
+
+
+def test_old_versions_are_not_removed_for_a_newest_one_that_is_damaged(release, base_path):
+    """Of four versions the newest is damaged: one stays for being the newest, one for being good."""
+    (base_path / "4" / "saved_model.pb").write_bytes(b"")
+    release("RetireVersions", "--keep", "1", "--apply")
+    assert ["3", "4"] == sorted(path.name for path in base_path.iterdir())
+
+
+def test_a_tree_without_versions(fails, tmp_path):
+    """Where nothing is, nothing can be retired: a wrong --base-path is told."""
+    assert "there are no versions" in fails("RetireVersions", "--base-path", tmp_path / "nowhere")

@@ -1,0 +1,397 @@
+"""Publishing whole or not at all: with real processes, a real kill, and a real full disk."""
+
+import errno
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import StorageFailed
+from tasks.storage import checksums
+from tasks.storage import publishing as storage
+from tests import disks
+
+WRITE_AND_WAIT = """
+import sys
+from pathlib import Path
+from tasks.storage import checksums
+from tasks.storage import publishing as storage
+with storage.publish_directory(Path(sys.argv[1])) as aside:
+    (aside / "half").write_text("half of it")
+    print(aside, flush=True)
+    sys.stdin.read()
+"""
+
+APPEND = """
+import sys
+from pathlib import Path
+from tasks.storage import checksums
+from tasks.storage import publishing as storage
+for number in range(100):
+    storage.append_line(Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 300)
+"""
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture
+def writer(tmp_path):
+    """A live process inside `publish_directory`, and the folder that it is filling."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITE_AND_WAIT, tmp_path / "2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        process.aside = Path(process.stdout.readline().strip())
+        yield process
+        process.kill()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 64 KiB."""
+    with disks.mounted(tmp_path / "disk", size=1 << 16) as disk:
+        yield disk
+
+
+@pytest.fixture
+def ordinary_user():
+    """For root alone: be somebody else as far as access(2) asks (it looks at the real user, not the effective one)."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(65534, 0, 0)
+    yield
+    os.setresuid(0, 0, 0)
+
+
+def test_a_folder_appears_whole_when_the_block_ends(tmp_path):
+    """Nothing bears the name while the folder is filled; afterwards it is there with all that was written."""
+    target = tmp_path / "base" / "1"
+    with storage.publish_directory(target) as aside:
+        (aside / "sub").mkdir()
+        (aside / "sub" / "file").write_text("content")
+        assert not target.exists()
+        assert target.parent == aside.parent
+    assert "content" == (target / "sub" / "file").read_text()
+    assert ["1"] == names(target.parent)
+
+
+@pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt])
+def test_an_exception_in_the_block_leaves_nothing(tmp_path, exception):
+    """What was written before the exception is removed, and the exception goes on."""
+    with pytest.raises(exception), storage.publish_directory(tmp_path / "1") as aside:
+        (aside / "file").write_text("half")
+        raise exception
+    assert [] == names(tmp_path)
+
+
+def test_somebody_who_was_faster_wins(tmp_path):
+    """A folder that appeared meanwhile stays as it is, and the slower writer learns of it."""
+    target = tmp_path / "1"
+    with pytest.raises(FileExistsError, match=f"{target} is there already"), storage.publish_directory(target) as aside:
+        (aside / "file").write_text("slow")
+        with storage.publish_directory(target) as other:
+            (other / "file").write_text("fast")
+    assert "fast" == (target / "file").read_text()
+    assert ["1"] == names(tmp_path)
+
+
+def test_a_plain_file_under_the_name_is_not_overwritten(tmp_path):
+    """A file with the folder's name counts as somebody who was faster."""
+    target = tmp_path / "1"
+    target.write_text("a file")
+    with pytest.raises(FileExistsError, match="is there already"), storage.publish_directory(target):
+        pass
+    assert "a file" == target.read_text()
+
+
+def test_a_folder_that_vanishes_under_the_writer_is_told(tmp_path):
+    """A rename that fails although the name is free is explained by the place."""
+    base = tmp_path / "base"
+    with (
+        pytest.raises(StorageFailed, match=f"{base / '1'}: No such file or directory"),
+        storage.publish_directory(base / "1") as aside,
+    ):
+        shutil.rmtree(aside)
+
+
+def test_two_writers_of_one_name_do_not_share_a_folder(tmp_path):
+    """Each writer gets an empty folder of its own."""
+    with storage.publish_directory(tmp_path / "1") as first:
+        (first / "file").write_text("first")
+        with pytest.raises(ZeroDivisionError), storage.publish_directory(tmp_path / "1") as second:
+            assert [] == names(second)
+            raise ZeroDivisionError
+        assert ["file"] == names(first)
+
+
+def test_what_a_live_process_writes_is_not_swept(tmp_path, writer):
+    """A folder whose writer is alive stays, whoever publishes beside it."""
+    with storage.publish_directory(tmp_path / "1"):
+        pass
+    assert [] == storage.sweep(tmp_path)
+    assert "half of it" == (writer.aside / "half").read_text()
+    writer.communicate("")
+    assert ["1", "2"] == names(tmp_path)
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next_writer(tmp_path, writer):
+    """After kill -9 the leftover has no number for a name, and the next one who publishes beside it removes it."""
+    writer.kill()
+    writer.wait()
+    assert [writer.aside.name] == names(tmp_path)
+    assert writer.aside.name.startswith(storage.ASIDE_PREFIX)
+    with storage.publish_directory(tmp_path / "1"):
+        pass
+    assert ["1"] == names(tmp_path)
+
+
+def test_a_leftover_file_is_swept_too(tmp_path):
+    """A plain file with the name of a leftover goes, and other files stay."""
+    leftover = tmp_path / f"{storage.ASIDE_PREFIX}file-00000000"
+    leftover.write_text("half")
+    (tmp_path / "file").write_text("whole")
+    assert [leftover] == storage.sweep(tmp_path)
+    assert ["file"] == names(tmp_path)
+
+
+def test_a_dangling_link_is_not_swept(tmp_path):
+    """What cannot be opened cannot be locked, and stays."""
+    (tmp_path / f"{storage.ASIDE_PREFIX}link").symlink_to(tmp_path / "nowhere")
+    assert [] == storage.sweep(tmp_path)
+
+
+def write_sealed(target, content):
+    with storage.publish_sealed(target) as aside:
+        (aside / "file").write_text(content)
+
+
+def test_a_sealed_folder_is_intact(tmp_path):
+    """What `publish_sealed` has published is found intact, looked at anew or remembered."""
+    write_sealed(tmp_path / "1", "content")
+    assert checksums.is_intact(tmp_path / "1")
+    assert checksums.is_intact(tmp_path / "1", remember=True)
+
+
+def test_a_damaged_folder_is_replaced(tmp_path):
+    """A folder that is no longer what was sealed gives way to the new one, and nothing is left of it."""
+    write_sealed(tmp_path / "1", "old")
+    (tmp_path / "1" / "file").write_text("bad")
+    write_sealed(tmp_path / "1", "new")
+    assert "new" == (tmp_path / "1" / "file").read_text()
+    assert checksums.is_intact(tmp_path / "1")
+    assert ["1"] == names(tmp_path)
+
+
+def test_an_intact_folder_is_kept(tmp_path):
+    """Who comes second drops what was written, and takes the first one's for its own."""
+    write_sealed(tmp_path / "1", "first")
+    write_sealed(tmp_path / "1", "second")
+    assert "first" == (tmp_path / "1" / "file").read_text()
+    assert ["1"] == names(tmp_path)
+
+
+def test_a_file_exists_error_of_the_block_is_not_swallowed(tmp_path):
+    """An error that the block itself raises is no sign that somebody was faster."""
+    with pytest.raises(FileExistsError, match="of the block"), storage.publish_sealed(tmp_path / "1"):
+        raise FileExistsError("of the block")
+    assert [] == names(tmp_path)
+
+
+def damage_nothing(directory):
+    assert directory.exists()
+
+
+def cut_short(directory):
+    os.truncate(directory / "sub" / "file", 3)
+
+
+def flip_a_bit(directory):
+    path = directory / "sub" / "file"
+    content = bytearray(path.read_bytes())
+    content[0] ^= 1
+    path.write_bytes(content)
+
+
+def remove_a_file(directory):
+    (directory / "sub" / "file").unlink()
+
+
+def remove_the_seal(directory):
+    (directory / checksums.CHECKSUMS).unlink()
+
+
+def spoil_the_seal(directory):
+    (directory / checksums.CHECKSUMS).write_text("[1, 2")
+
+
+def change_the_seal(directory):
+    (directory / checksums.CHECKSUMS).write_text('["sub/file"]')
+
+
+@pytest.mark.parametrize(
+    ("damage", "intact"),
+    [
+        (damage_nothing, True),
+        (cut_short, False),
+        (flip_a_bit, False),
+        (remove_a_file, False),
+        (remove_the_seal, False),
+        (spoil_the_seal, False),
+        (change_the_seal, False),
+    ],
+)
+def test_damage_is_seen(tmp_path, damage, intact):
+    """Whatever happens to a sealed folder shows in its checksums, also to who remembers that it was intact."""
+    with storage.publish_sealed(tmp_path / "1") as aside:
+        (aside / "sub").mkdir()
+        (aside / "sub" / "file").write_text("content")
+    os.utime(tmp_path / "1" / "sub" / "file", ns=(0, 0))  # a clock ticks slower than a test
+    assert checksums.is_intact(tmp_path / "1", remember=True)
+    damage(tmp_path / "1")
+    assert intact == checksums.is_intact(tmp_path / "1", remember=True)
+    assert intact == checksums.is_intact(tmp_path / "1")
+
+
+def test_every_file_is_listed_with_size_and_checksum(tmp_path):
+    """`list_files` gives files alone, by their path below the folder."""
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_bytes(b"abc")
+    (tmp_path / "empty").write_bytes(b"")
+    expected = {  # SHA-256 of nothing and of "abc": FIPS 180-4's examples
+        "empty": {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        "sub/file": {"bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+    }
+    assert expected == checksums.list_files(tmp_path)
+
+
+def test_a_file_is_published_and_replaced(tmp_path):
+    """`publish_file` makes the folders above, and replaces a file that has the name."""
+    target = tmp_path / "folder" / "file"
+    storage.publish_file(target, b"first")
+    storage.publish_file(target, b"second")
+    assert b"second" == target.read_bytes()
+    assert ["file"] == names(target.parent)
+
+
+@pytest.fixture
+def sweeper(tmp_path):
+    """Somebody who sweeps the folder again and again, as every other process that publishes into it does."""
+    done = threading.Event()
+
+    def sweep():
+        while not done.is_set():
+            storage.sweep(tmp_path)
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    yield
+    done.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("sweeper")
+def test_a_sweeper_takes_nothing_from_a_writer(tmp_path):
+    """At whatever moment others sweep, every folder and every file is published."""
+    for number in range(60):
+        with storage.publish_directory(tmp_path / f"folder-{number}") as aside:
+            (aside / "file").write_text("content")
+        storage.publish_file(tmp_path / f"file-{number}", b"content")
+    assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("folder-*/file")]
+    assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("file-*")]
+
+
+def test_lines_of_several_processes_stay_whole(tmp_path):
+    """Lines that processes append at the same time are all there, none torn."""
+    log = tmp_path / "log"
+    processes = [subprocess.Popen([sys.executable, "-c", APPEND, log, str(writer)]) for writer in range(3)]
+    assert [0, 0, 0] == [process.wait() for process in processes]
+    expected = sorted(f"{writer} {number} " + "x" * 300 for writer in range(3) for number in range(100))
+    assert expected == sorted(log.read_text().splitlines())
+
+
+def publish_large_directory(target):
+    with storage.publish_directory(target) as aside:
+        (aside / "file").write_bytes(bytes(1 << 20))
+
+
+def publish_large_file(target):
+    storage.publish_file(target, bytes(1 << 20))
+
+
+def append_large_lines(target):
+    for _ in range(2):
+        storage.append_line(target, "x" * (1 << 20))
+
+
+@pytest.mark.parametrize("write", [publish_large_directory, publish_large_file])
+def test_a_full_disk_leaves_nothing(small_disk, write):
+    """A write for which there is no room names the place and the remedy, and leaves the room as it was."""
+    with pytest.raises(StorageFailed, match=f"{small_disk / '1'}: {os.strerror(errno.ENOSPC)}; make room or choose"):
+        write(small_disk / "1")
+    assert [] == names(small_disk)
+
+
+@pytest.mark.parametrize("write", [publish_large_directory, publish_large_file, append_large_lines])
+def test_a_file_that_may_not_grow_is_told(tmp_path, write):
+    """A limit on the size of files is told as a full disk is, whatever is written."""
+    with (
+        disks.file_size_limit(4096),
+        pytest.raises(StorageFailed, match=f"{tmp_path / '1'}: {os.strerror(errno.EFBIG)}; make room or choose"),
+    ):
+        write(tmp_path / "1")
+    assert [] == [name for name in names(tmp_path) if name != "1"]
+
+
+@pytest.mark.parametrize("write", [publish_large_directory, publish_large_file, append_large_lines])
+@pytest.mark.parametrize("below", ["1", "a/b/1"])
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path, write, below):
+    """A base path that is a file is named in the error, however deep below it something was to be written."""
+    base = tmp_path / "base"
+    base.write_text("not a folder")
+    with pytest.raises(
+        StorageFailed, match=rf"{base}\b.* (is a file where a folder is needed|is in the way of a folder)"
+    ):
+        write(base / below)
+    assert "not a folder" == base.read_text()
+
+
+def test_errors_that_are_not_of_the_system_pass(tmp_path):
+    """An OSError without a number, such as a library makes for itself, is not dressed up as one of the disk."""
+    with pytest.raises(OSError, match=r"^of a library$"), storage.explain_os_errors(tmp_path):
+        raise OSError("of a library")
+
+
+def test_no_obstacle_where_a_folder_can_be_made(tmp_path):
+    """Neither a folder that is there nor one that can be made is an obstacle, and looking makes nothing."""
+    assert None is storage.obstacle(tmp_path)
+    assert None is storage.obstacle(tmp_path / "a" / "b")
+    assert [] == names(tmp_path)
+
+
+def test_a_file_is_an_obstacle(tmp_path):
+    """A file on the way to the folder is named."""
+    (tmp_path / "a").write_text("")
+    expected = f"{tmp_path / 'a' / 'b'}: {tmp_path / 'a'} is a file where a folder is needed"
+    assert expected == storage.obstacle(tmp_path / "a" / "b")
+
+
+@pytest.mark.usefixtures("ordinary_user")
+def test_a_folder_that_is_not_writable_is_an_obstacle():
+    """The nearest folder that is there must be writable for this user."""
+    assert "/no/such/folder: / is not writable for this user" == storage.obstacle(Path("/no/such/folder"))
+
+
+def test_a_missing_file_elsewhere_is_not_taken_for_the_place(tmp_path):
+    """An error about another file passes through the writer as it is."""
+    with pytest.raises(FileNotFoundError), storage.publish_directory(tmp_path / "base" / "1"):
+        (tmp_path / "elsewhere" / "file").read_bytes()

@@ -1,0 +1,108 @@
+"""The manifest: written, read again, compared, and not believed when it is damaged."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from tasks.versions.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, write_manifest
+from tests.savedmodel.conftest import RECIPE, make_manifest
+
+
+def test_a_manifest_that_is_written_is_read_again(tmp_path):
+    """Every field survives, also where the folder for extra files is there already."""
+    manifest = make_manifest()
+    write_manifest(tmp_path, manifest)
+    assert manifest == read_manifest(tmp_path)
+    (tmp_path / MANIFEST).unlink()
+    write_manifest(tmp_path, manifest)
+    assert manifest == read_manifest(tmp_path)
+
+
+def test_it_lies_where_a_server_does_not_look(tmp_path):
+    """Extra files of a SavedModel belong into assets.extra."""
+    write_manifest(tmp_path, make_manifest())
+    assert ["assets.extra/manifest.json"] == [
+        path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()
+    ]
+
+
+def test_the_same_manifest_gives_the_same_bytes(tmp_path):
+    """The order in which keys were put together does not show."""
+    texts = []
+    for recipe in (RECIPE, dict(reversed(RECIPE.items()))):
+        write_manifest(tmp_path, make_manifest(recipe=recipe))
+        texts.append((tmp_path / MANIFEST).read_bytes())
+    assert texts[0] == texts[1]
+    assert texts[0].endswith(b"}\n")
+
+
+def test_the_gate_looks_at_the_validation_split():
+    """The accuracy that counts is the one measured on validation images."""
+    metrics = {"validation": {"accuracy": 0.5}, "test": {"accuracy": 0.9}}
+    assert 0.5 == make_manifest(metrics=metrics).validation_accuracy
+
+
+def test_no_difference_to_the_same_recipe():
+    """A recipe that is equal, whole numbers written as floats or not, differs in nothing."""
+    assert {} == make_manifest().differences(RECIPE, 1, 3)
+    assert {} == make_manifest().differences({**RECIPE, "seed": 0.0}, 1, 3)
+
+
+def test_differences_give_both_values():
+    """Every key in which recipe or threads differ is there with (value here, value asked for)."""
+    asked = {**RECIPE, "model": "cnn", "learning_rate": 0.004}
+    expected = {"model": ("softmax", "cnn"), "learning_rate": (0.5, 0.004), "threads": (1, 4)}
+    assert expected == make_manifest().differences(asked, 4, 3)
+
+
+def test_a_key_that_one_side_lacks_is_a_difference():
+    """A recipe of a package with other keys is another recipe."""
+    newer = {**RECIPE, "dropout": 0.5}
+    assert {"dropout": (None, 0.5)} == make_manifest().differences(newer, 1, 3)
+    assert {"dropout": (0.5, None)} == make_manifest(recipe=newer).differences(RECIPE, 1, 3)
+
+
+def test_without_a_manifest_there_is_none(tmp_path):
+    """Nothing, an empty folder, a plain file: no manifest, and no error."""
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "nothing", tmp_path, tmp_path / "file"):
+        assert read_manifest(place) is None
+
+
+GOOD = asdict(make_manifest())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "{}",
+        "\x00\xff",
+        json.dumps(GOOD)[:-20],
+        json.dumps({**GOOD, "schema_version": SCHEMA_VERSION + 1}),
+        json.dumps({key: value for key, value in GOOD.items() if key != "schema_version"}),
+        json.dumps({key: value for key, value in GOOD.items() if key != "recipe"}),
+        json.dumps({**GOOD, "unknown": 1}),
+        json.dumps({**GOOD, "recipe": [1]}),
+        json.dumps({**GOOD, "metrics": {}}),
+        json.dumps({**GOOD, "metrics": None}),
+        json.dumps({**GOOD, "metrics": {"validation": {"accuracy": "high"}}}),
+        json.dumps({**GOOD, "metrics": {"validation": {"accuracy": float("nan")}}}),
+    ],
+)
+def test_a_damaged_manifest_is_none(tmp_path, content):
+    """What is cut short, of another schema or without an accuracy is not taken for a manifest."""
+    (tmp_path / MANIFEST).parent.mkdir()
+    (tmp_path / MANIFEST).write_text(content, encoding="latin-1")
+    assert read_manifest(tmp_path) is None
+
+
+def test_the_damaged_manifests_were_good_before_they_were_damaged(tmp_path):
+    """What the damaged ones were made from is a manifest."""
+    (tmp_path / MANIFEST).parent.mkdir()
+    (tmp_path / MANIFEST).write_text(json.dumps(GOOD), encoding="utf-8")
+    assert make_manifest() == read_manifest(tmp_path)

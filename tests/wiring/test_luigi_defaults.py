@@ -1,0 +1,87 @@
+"""The ties to Luigi's workers."""
+
+import json
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def run_python(directory, code):
+    """What a fresh interpreter prints, as JSON; it must not write to stderr."""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=directory,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "" == result.stderr
+    assert 0 == result.returncode
+    return json.loads(result.stdout)
+
+
+SHOW_SETTINGS = """
+import json
+import tasks
+from luigi.configuration import get_config
+config = get_config()
+print(json.dumps([
+    config.get("core", "log_level"),
+    config.getint("core", "rpc-retry-wait"),
+    config.getint("core", "rpc-retry-attempts"),
+    config.getint("retcode", "task_failed"),
+    config.getint("retcode", "missing_data"),
+    config.getboolean("worker", "check_complete_on_run"),
+]))
+"""
+
+
+class TestSetUp:
+    """What importing the package does to Luigi."""
+
+    def test_sets_defaults(self, tmp_path):
+        """Where nothing is configured, the package's own defaults hold."""
+        assert ["INFO", 1, 3, 30, 20, True] == run_python(tmp_path, SHOW_SETTINGS)
+
+    def test_leaves_what_is_set(self, tmp_path):
+        """A luigi.cfg wins over each default, with dashes or underscores, and the other defaults stay."""
+        (tmp_path / "luigi.cfg").write_text(
+            "[core]\nlog_level = ERROR\nrpc-retry-wait = 7\n"
+            "[retcode]\ntask_failed = 3\n[worker]\ncheck_complete_on_run = false\n"
+        )
+        assert ["ERROR", 7, 3, 3, 20, False] == run_python(tmp_path, SHOW_SETTINGS)
+
+    def test_import_is_light(self, tmp_path):
+        """`import tasks` loads neither TensorFlow nor NumPy nor pooch, and writes nothing."""
+        code = "import json, sys, tasks; print(json.dumps(sorted({'tensorflow', 'numpy', 'pooch'} & set(sys.modules))))"
+        assert [] == run_python(tmp_path, code)
+        assert [] == list(tmp_path.iterdir())
+
+
+PREPARE = """
+import gc, json, sys
+from tasks.wiring import luigi_defaults as runtime
+from tasks.errors import InvalidParameter
+
+runtime.prepare_tensorflow(2)
+import tensorflow as tf
+assert 3 == int(tf.constant(1) + 2)
+runtime.prepare_tensorflow(2)
+try:
+    runtime.prepare_tensorflow(1)
+    refusal = None
+except InvalidParameter as error:
+    refusal = str(error)
+sklearn_left_out = "sklearn" not in sys.modules
+import sklearn
+print(json.dumps([refusal, gc.isenabled(), sklearn_left_out, tf.config.list_physical_devices("GPU")]))
+"""
+
+
+def test_tensorflow_is_prepared_once(tmp_path):
+    """TensorFlow comes in silence, on the CPU, with one number of threads for as long as the process lives."""
+    refusal = "threads = 1: this process runs with 2 already; one value is allowed in a run"
+    assert [refusal, True, True, []] == run_python(tmp_path, PREPARE)
