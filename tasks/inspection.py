@@ -17,8 +17,7 @@ from tasks.data.dataset import DATASETS, find_dataset
 from tasks.errors import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
 from tasks.model.architectures import find_architecture
 from tasks.pipeline import PrepareDataset
-from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import checksums, publishing
 from tasks.versions.manifest import Manifest, read_manifest
 from tasks.versions.tree import ERROR, Fault, served_names
 from tasks.versions.wanted_version import WantedVersion
@@ -68,7 +67,7 @@ class VerifyVersions(ReportedTask):
         from tasks.savedmodel import verification
 
         again = [fault for folder, manifest in rebuildable for fault in self.rebuild_version(folder, manifest)]
-        with storage.explain_os_errors(Path(self.base_path)):
+        with publishing.explain_os_errors(Path(self.base_path)):
             faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
         faults = [*faults, *again, *(fault for version in versions for fault in version.faults)]
         print(table(versions, faults), flush=True)  # noqa: T201 - what it is for
@@ -117,7 +116,7 @@ class VerifyVersions(ReportedTask):
             state=None,
             report=lambda done, _: show(done / stop, f"training version {directory.name} again"),
         )
-        with storage.scratch_directory(Path(self.work_dir, "rebuilt")) as scratch:
+        with publishing.scratch_directory(Path(self.work_dir, "rebuilt")) as scratch:
             export.export_version(
                 scratch,
                 WantedVersion(

@@ -17,8 +17,7 @@ import luigi
 from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.model.architectures import find_architecture
-from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import checksums, publishing
 from tasks.versions import compatibility as gates
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring import recipe_lookup as recipes
@@ -65,7 +64,7 @@ class DownloadDataset(RecipeTask):
         with provenance.recorded(self, self.work_dir):
             if dataset.is_embedded:
                 for name, content in digits.make_archives(dataset).items():
-                    storage.publish_file(self.directory / name, content)
+                    publishing.publish_file(self.directory / name, content)
                 return
             archives.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
 
@@ -94,7 +93,7 @@ class PrepareDataset(RecipeTask):
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
         reporter(self)(0.0, "decoding the archives")
-        with provenance.recorded(self, self.work_dir), storage.publish_sealed(self.directory) as aside:
+        with provenance.recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
 
 
@@ -159,7 +158,7 @@ class TrainModel(TrainingTask):
                 state=state,
                 report=show,
             )
-            with storage.publish_sealed(self.directory) as aside:
+            with publishing.publish_sealed(self.directory) as aside:
                 checkpoints.save_state(aside, state)
             record["iterations"] = stop - start
 
@@ -225,7 +224,7 @@ class ExportVersion(ExportTask):
         reporter(self)(0.1, "writing and measuring the SavedModel")
         with provenance.recorded(self, self.work_dir) as record:
             try:
-                with storage.publish_directory(wanted.path) as aside:
+                with publishing.publish_directory(wanted.path) as aside:
                     manifest = export.export_version(
                         aside,
                         wanted,

@@ -14,8 +14,7 @@ from tqdm import tqdm
 
 from tasks.data.dataset import Archive, Dataset
 from tasks.errors import DownloadFailed
-from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import checksums, publishing
 
 logger = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # what it says about each file is said here
@@ -74,11 +73,11 @@ def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) 
     """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it gets its name."""
     source = mirror.rstrip("/") + "/" + archive.name
     is_web = urlparse(mirror).scheme in {"http", "https"}
-    with storage.scratch_directory(directory / archive.name) as scratch:
+    with publishing.scratch_directory(directory / archive.name) as scratch:
         _retrieve(archive, source, scratch, report, is_web=is_web)
         (scratch / "usual").touch()
         shutil.copymode(scratch / "usual", scratch / archive.name)  # pooch's files are for their owner alone
-        storage.flush(scratch / archive.name)
+        publishing.flush(scratch / archive.name)
         (scratch / archive.name).replace(directory / archive.name)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.errors import InvalidReleaseLog
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 
 LOG = "releases.jsonl"
 LOCK = ".releases.lock"
@@ -93,8 +93,8 @@ class ReleaseLog:
     @contextlib.contextmanager
     def locked(self, took_place: Callable[[Move], bool]) -> Iterator[LogWriter]:
         """Wait for the lock, hold it, and first write the lines that a process left that died while it held it."""
-        storage.make_directory(self.path.parent)
-        with storage.explain_os_errors(self.lock_path):
+        publishing.make_directory(self.path.parent)
+        with publishing.explain_os_errors(self.lock_path):
             journal = self.lock_path.open("a+b")
         with journal:
             fcntl.flock(journal, fcntl.LOCK_EX)
@@ -159,12 +159,12 @@ class LogWriter:
 
     def _append(self, lines: Sequence[str]) -> None:
         if lines:
-            storage.append_line(self.log.path, "\n".join(lines))
-            storage.flush(self.log.path)
-            storage.flush(self.log.path.parent)
+            publishing.append_line(self.log.path, "\n".join(lines))
+            publishing.flush(self.log.path)
+            publishing.flush(self.log.path.parent)
 
     def _write_journal(self, lines: Sequence[str]) -> None:
-        with storage.explain_os_errors(self.log.lock_path):
+        with publishing.explain_os_errors(self.log.lock_path):
             self._journal.truncate(0)  # opened to append: what is written goes to the new end
             self._journal.write("".join(line + "\n" for line in lines).encode())
             self._journal.flush()

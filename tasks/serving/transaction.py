@@ -22,7 +22,7 @@ from tasks.serving.config_file import empty_config, find_model, labels, read_con
 from tasks.serving.release_log import LogWriter, Move, ReleaseLog
 from tasks.serving.verdicts import Check, FitVersions, refuse_unfit
 from tasks.serving.waiting import awaited_versions
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 from tasks.versions.tree import find_versions
 
 BY_HAND = ".by-hand"
@@ -69,7 +69,7 @@ class ServedModel:
             InvalidReleaseLog: a line of the log cannot be read.
         """
         with self.log.locked(partial(_took_place, self.config_path.parent)) as writer:
-            storage.sweep(self.config_path.parent)
+            publishing.sweep(self.config_path.parent)
             yield Edit(self, writer)
 
     def _is_of_this(self, move: Move) -> bool:
@@ -168,7 +168,7 @@ class Edit:
         with self.writer.recorded(moves):
             if self.is_changed and self.config != (read_config(self.path) or empty_config()):
                 self._keep_comments()
-                storage.publish_file(self.path, content)
+                publishing.publish_file(self.path, content)
             then()
         return _read_bytes(self.path)
 
@@ -177,7 +177,7 @@ class Edit:
         if content is None:
             self.path.unlink(missing_ok=True)
         else:
-            storage.publish_file(self.path, content)
+            publishing.publish_file(self.path, content)
         for kept in self.path.parent.glob(f"{glob.escape(self.path.name)}.*{BY_HAND}"):
             if kept.read_bytes() == content:
                 kept.unlink()
@@ -203,7 +203,7 @@ class Edit:
     def _keep_comments(self) -> None:
         if self.content is not None and "#" in _QUOTED.sub("", self.content.decode()):
             stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-            storage.publish_file(self.path.with_name(f"{self.path.name}.{stamp}{BY_HAND}"), self.content)
+            publishing.publish_file(self.path.with_name(f"{self.path.name}.{stamp}{BY_HAND}"), self.content)
 
     def _find_or_add(self) -> Any:
         served, config = self.served, self.config

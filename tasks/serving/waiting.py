@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 
 PREFIX = ".waiting-"
 
@@ -22,7 +22,7 @@ PREFIX = ".waiting-"
 @contextlib.contextmanager
 def waiting_for(folder: Path, base_path: Path, version: int) -> Iterator[None]:
     """Leave a note in `folder` for as long as the block runs."""
-    storage.make_directory(folder)
+    publishing.make_directory(folder)
     note, stream = _open_note(folder)
     with stream:
         stream.write(json.dumps([os.path.realpath(base_path), version]).encode())
@@ -36,7 +36,7 @@ def _open_note(folder: Path) -> tuple[Path, FileIO]:
     """Make a locked file; a sweeper may catch it between the two steps, so try again."""
     while True:
         note = folder / f"{PREFIX}{secrets.token_hex(4)}"
-        with storage.explain_os_errors(note):
+        with publishing.explain_os_errors(note):
             stream = note.open("xb", buffering=0)
         fcntl.flock(stream, fcntl.LOCK_EX)
         if note.exists():

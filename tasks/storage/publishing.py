@@ -9,7 +9,6 @@ kernel lets go of that lock with the process.
 
 import contextlib
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from tasks.errors import StorageFailed
 from tasks.storage import checksums
+from tasks.storage.locks import try_lock
 
 ASIDE_PREFIX = ".aside-"
 
@@ -137,7 +137,7 @@ def sweep(directory: Path) -> list[Path]:
     """Remove what dead writers left in `directory`; what a live process is writing stays. Returns what went."""
     swept = []
     for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
-        lock = _try_lock(leftover)
+        lock = try_lock(leftover)
         if lock is None:
             continue
         _remove(leftover)
@@ -148,7 +148,7 @@ def sweep(directory: Path) -> list[Path]:
 
 def is_being_written(path: Path) -> bool:
     """Whether a live process holds the lock of what it is writing under an aside name."""
-    lock = _try_lock(path)
+    lock = try_lock(path)
     if lock is not None:
         os.close(lock)
     return lock is None and path.exists()
@@ -208,25 +208,11 @@ def _open_aside(target: Path) -> tuple[Path, int]:
     while True:
         aside = target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
         aside.mkdir()
-        lock = _try_lock(aside)
+        lock = try_lock(aside)
         if lock is not None and aside.exists():
             return aside, lock
         if lock is not None:
             os.close(lock)
-
-
-def _try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock of a file or folder, or None where another process does or it is gone."""
-    try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
 
 
 def _remove(path: Path) -> None:

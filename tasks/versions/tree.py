@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
@@ -90,6 +90,6 @@ def _lint_other(entry: Path) -> list[Fault]:
         return [Fault(name, NOTE, "is quarantined; the server does not see it")]
     if not LEFTOVER.fullmatch(name):
         return [Fault(name, NOTE, "is no version; the server does not see it")]
-    if storage.is_being_written(entry):
+    if publishing.is_being_written(entry):
         return [Fault(name, NOTE, "is being written by a live process")]
     return [Fault(name, WARNING, "is left over from a run that was killed; no reader needs it")]

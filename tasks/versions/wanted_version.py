@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import VersionConflict
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 from tasks.versions.manifest import MANIFEST, Manifest, Setting, read_manifest
 from tasks.versions.tree import version_number
 
@@ -47,7 +47,7 @@ class WantedVersion:
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not self.path.exists() and not self.path.is_symlink():
-            return storage.obstacle(self.base_path) or self._twin()
+            return publishing.obstacle(self.base_path) or self._twin()
         manifest = read_manifest(self.path)
         if manifest is None:
             return (

@@ -24,7 +24,7 @@ import luigi
 
 from tasks.data.dataset import Dataset
 from tasks.model.architectures import find_architecture
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 
 DISTRIBUTION = "mnist-versions"
 DIGITS = 16  # of a SHA-256 in the name of a folder: 64 bits are plenty for what one machine trains
@@ -95,4 +95,4 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
         "parameters": task.to_str_params(),
         **more,
     }
-    storage.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))
+    publishing.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))

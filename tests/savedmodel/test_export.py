@@ -10,8 +10,7 @@ from tasks.errors import ExportFailed
 from tasks.model.architectures import find_architecture
 from tasks.savedmodel.export import export_version
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import checksums, publishing
 from tasks.versions.manifest import MANIFEST, read_manifest
 from tests import small
 from tests.savedmodel.conftest import RECIPE
@@ -107,7 +106,7 @@ def test_the_same_version_is_the_same_bytes(tmp_path, want):
 
 
 def publish(wanted, weights):
-    with storage.publish_directory(wanted.path) as aside:
+    with publishing.publish_directory(wanted.path) as aside:
         export(aside, wanted, weights)
 
 

@@ -100,7 +100,7 @@ def test_processes_that_are_killed_leave_a_log_without_gaps(served, in_process):
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 from tasks.serving import promotion, release_log
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import ServedModel

@@ -11,16 +11,15 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import StorageFailed
-from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import checksums, publishing
 from tests import disks
 
 WRITE_AND_WAIT = """
 import sys
 from pathlib import Path
 from tasks.storage import checksums
-from tasks.storage import publishing as storage
-with storage.publish_directory(Path(sys.argv[1])) as aside:
+from tasks.storage import publishing
+with publishing.publish_directory(Path(sys.argv[1])) as aside:
     (aside / "half").write_text("half of it")
     print(aside, flush=True)
     sys.stdin.read()
@@ -30,9 +29,9 @@ APPEND = """
 import sys
 from pathlib import Path
 from tasks.storage import checksums
-from tasks.storage import publishing as storage
+from tasks.storage import publishing
 for number in range(100):
-    storage.append_line(Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 300)
+    publishing.append_line(Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 300)
 """
 
 
@@ -76,7 +75,7 @@ def ordinary_user():
 def test_a_folder_appears_whole_when_the_block_ends(tmp_path):
     """Nothing bears the name while the folder is filled; afterwards it is there with all that was written."""
     target = tmp_path / "base" / "1"
-    with storage.publish_directory(target) as aside:
+    with publishing.publish_directory(target) as aside:
         (aside / "sub").mkdir()
         (aside / "sub" / "file").write_text("content")
         assert not target.exists()
@@ -88,7 +87,7 @@ def test_a_folder_appears_whole_when_the_block_ends(tmp_path):
 @pytest.mark.parametrize("exception", [ValueError, KeyboardInterrupt])
 def test_an_exception_in_the_block_leaves_nothing(tmp_path, exception):
     """What was written before the exception is removed, and the exception goes on."""
-    with pytest.raises(exception), storage.publish_directory(tmp_path / "1") as aside:
+    with pytest.raises(exception), publishing.publish_directory(tmp_path / "1") as aside:
         (aside / "file").write_text("half")
         raise exception
     assert [] == names(tmp_path)
@@ -97,9 +96,12 @@ def test_an_exception_in_the_block_leaves_nothing(tmp_path, exception):
 def test_somebody_who_was_faster_wins(tmp_path):
     """A folder that appeared meanwhile stays as it is, and the slower writer learns of it."""
     target = tmp_path / "1"
-    with pytest.raises(FileExistsError, match=f"{target} is there already"), storage.publish_directory(target) as aside:
+    with (
+        pytest.raises(FileExistsError, match=f"{target} is there already"),
+        publishing.publish_directory(target) as aside,
+    ):
         (aside / "file").write_text("slow")
-        with storage.publish_directory(target) as other:
+        with publishing.publish_directory(target) as other:
             (other / "file").write_text("fast")
     assert "fast" == (target / "file").read_text()
     assert ["1"] == names(tmp_path)
@@ -109,7 +111,7 @@ def test_a_plain_file_under_the_name_is_not_overwritten(tmp_path):
     """A file with the folder's name counts as somebody who was faster."""
     target = tmp_path / "1"
     target.write_text("a file")
-    with pytest.raises(FileExistsError, match="is there already"), storage.publish_directory(target):
+    with pytest.raises(FileExistsError, match="is there already"), publishing.publish_directory(target):
         pass
     assert "a file" == target.read_text()
 
@@ -119,16 +121,16 @@ def test_a_folder_that_vanishes_under_the_writer_is_told(tmp_path):
     base = tmp_path / "base"
     with (
         pytest.raises(StorageFailed, match=f"{base / '1'}: No such file or directory"),
-        storage.publish_directory(base / "1") as aside,
+        publishing.publish_directory(base / "1") as aside,
     ):
         shutil.rmtree(aside)
 
 
 def test_two_writers_of_one_name_do_not_share_a_folder(tmp_path):
     """Each writer gets an empty folder of its own."""
-    with storage.publish_directory(tmp_path / "1") as first:
+    with publishing.publish_directory(tmp_path / "1") as first:
         (first / "file").write_text("first")
-        with pytest.raises(ZeroDivisionError), storage.publish_directory(tmp_path / "1") as second:
+        with pytest.raises(ZeroDivisionError), publishing.publish_directory(tmp_path / "1") as second:
             assert [] == names(second)
             raise ZeroDivisionError
         assert ["file"] == names(first)
@@ -136,9 +138,9 @@ def test_two_writers_of_one_name_do_not_share_a_folder(tmp_path):
 
 def test_what_a_live_process_writes_is_not_swept(tmp_path, writer):
     """A folder whose writer is alive stays, whoever publishes beside it."""
-    with storage.publish_directory(tmp_path / "1"):
+    with publishing.publish_directory(tmp_path / "1"):
         pass
-    assert [] == storage.sweep(tmp_path)
+    assert [] == publishing.sweep(tmp_path)
     assert "half of it" == (writer.aside / "half").read_text()
     writer.communicate("")
     assert ["1", "2"] == names(tmp_path)
@@ -149,29 +151,29 @@ def test_what_a_killed_process_left_is_swept_by_the_next_writer(tmp_path, writer
     writer.kill()
     writer.wait()
     assert [writer.aside.name] == names(tmp_path)
-    assert writer.aside.name.startswith(storage.ASIDE_PREFIX)
-    with storage.publish_directory(tmp_path / "1"):
+    assert writer.aside.name.startswith(publishing.ASIDE_PREFIX)
+    with publishing.publish_directory(tmp_path / "1"):
         pass
     assert ["1"] == names(tmp_path)
 
 
 def test_a_leftover_file_is_swept_too(tmp_path):
     """A plain file with the name of a leftover goes, and other files stay."""
-    leftover = tmp_path / f"{storage.ASIDE_PREFIX}file-00000000"
+    leftover = tmp_path / f"{publishing.ASIDE_PREFIX}file-00000000"
     leftover.write_text("half")
     (tmp_path / "file").write_text("whole")
-    assert [leftover] == storage.sweep(tmp_path)
+    assert [leftover] == publishing.sweep(tmp_path)
     assert ["file"] == names(tmp_path)
 
 
 def test_a_dangling_link_is_not_swept(tmp_path):
     """What cannot be opened cannot be locked, and stays."""
-    (tmp_path / f"{storage.ASIDE_PREFIX}link").symlink_to(tmp_path / "nowhere")
-    assert [] == storage.sweep(tmp_path)
+    (tmp_path / f"{publishing.ASIDE_PREFIX}link").symlink_to(tmp_path / "nowhere")
+    assert [] == publishing.sweep(tmp_path)
 
 
 def write_sealed(target, content):
-    with storage.publish_sealed(target) as aside:
+    with publishing.publish_sealed(target) as aside:
         (aside / "file").write_text(content)
 
 
@@ -202,7 +204,7 @@ def test_an_intact_folder_is_kept(tmp_path):
 
 def test_a_file_exists_error_of_the_block_is_not_swallowed(tmp_path):
     """An error that the block itself raises is no sign that somebody was faster."""
-    with pytest.raises(FileExistsError, match="of the block"), storage.publish_sealed(tmp_path / "1"):
+    with pytest.raises(FileExistsError, match="of the block"), publishing.publish_sealed(tmp_path / "1"):
         raise FileExistsError("of the block")
     assert [] == names(tmp_path)
 
@@ -252,7 +254,7 @@ def change_the_seal(directory):
 )
 def test_damage_is_seen(tmp_path, damage, intact):
     """Whatever happens to a sealed folder shows in its checksums, also to who remembers that it was intact."""
-    with storage.publish_sealed(tmp_path / "1") as aside:
+    with publishing.publish_sealed(tmp_path / "1") as aside:
         (aside / "sub").mkdir()
         (aside / "sub" / "file").write_text("content")
     os.utime(tmp_path / "1" / "sub" / "file", ns=(0, 0))  # a clock ticks slower than a test
@@ -277,8 +279,8 @@ def test_every_file_is_listed_with_size_and_checksum(tmp_path):
 def test_a_file_is_published_and_replaced(tmp_path):
     """`publish_file` makes the folders above, and replaces a file that has the name."""
     target = tmp_path / "folder" / "file"
-    storage.publish_file(target, b"first")
-    storage.publish_file(target, b"second")
+    publishing.publish_file(target, b"first")
+    publishing.publish_file(target, b"second")
     assert b"second" == target.read_bytes()
     assert ["file"] == names(target.parent)
 
@@ -290,7 +292,7 @@ def sweeper(tmp_path):
 
     def sweep():
         while not done.is_set():
-            storage.sweep(tmp_path)
+            publishing.sweep(tmp_path)
 
     thread = threading.Thread(target=sweep)
     thread.start()
@@ -303,9 +305,9 @@ def sweeper(tmp_path):
 def test_a_sweeper_takes_nothing_from_a_writer(tmp_path):
     """At whatever moment others sweep, every folder and every file is published."""
     for number in range(60):
-        with storage.publish_directory(tmp_path / f"folder-{number}") as aside:
+        with publishing.publish_directory(tmp_path / f"folder-{number}") as aside:
             (aside / "file").write_text("content")
-        storage.publish_file(tmp_path / f"file-{number}", b"content")
+        publishing.publish_file(tmp_path / f"file-{number}", b"content")
     assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("folder-*/file")]
     assert ["content"] * 60 == [path.read_text() for path in tmp_path.glob("file-*")]
 
@@ -320,17 +322,17 @@ def test_lines_of_several_processes_stay_whole(tmp_path):
 
 
 def publish_large_directory(target):
-    with storage.publish_directory(target) as aside:
+    with publishing.publish_directory(target) as aside:
         (aside / "file").write_bytes(bytes(1 << 20))
 
 
 def publish_large_file(target):
-    storage.publish_file(target, bytes(1 << 20))
+    publishing.publish_file(target, bytes(1 << 20))
 
 
 def append_large_lines(target):
     for _ in range(2):
-        storage.append_line(target, "x" * (1 << 20))
+        publishing.append_line(target, "x" * (1 << 20))
 
 
 @pytest.mark.parametrize("write", [publish_large_directory, publish_large_file])
@@ -367,14 +369,14 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path, write, below):
 
 def test_errors_that_are_not_of_the_system_pass(tmp_path):
     """An OSError without a number, such as a library makes for itself, is not dressed up as one of the disk."""
-    with pytest.raises(OSError, match=r"^of a library$"), storage.explain_os_errors(tmp_path):
+    with pytest.raises(OSError, match=r"^of a library$"), publishing.explain_os_errors(tmp_path):
         raise OSError("of a library")
 
 
 def test_no_obstacle_where_a_folder_can_be_made(tmp_path):
     """Neither a folder that is there nor one that can be made is an obstacle, and looking makes nothing."""
-    assert None is storage.obstacle(tmp_path)
-    assert None is storage.obstacle(tmp_path / "a" / "b")
+    assert None is publishing.obstacle(tmp_path)
+    assert None is publishing.obstacle(tmp_path / "a" / "b")
     assert [] == names(tmp_path)
 
 
@@ -382,16 +384,16 @@ def test_a_file_is_an_obstacle(tmp_path):
     """A file on the way to the folder is named."""
     (tmp_path / "a").write_text("")
     expected = f"{tmp_path / 'a' / 'b'}: {tmp_path / 'a'} is a file where a folder is needed"
-    assert expected == storage.obstacle(tmp_path / "a" / "b")
+    assert expected == publishing.obstacle(tmp_path / "a" / "b")
 
 
 @pytest.mark.usefixtures("ordinary_user")
 def test_a_folder_that_is_not_writable_is_an_obstacle():
     """The nearest folder that is there must be writable for this user."""
-    assert "/no/such/folder: / is not writable for this user" == storage.obstacle(Path("/no/such/folder"))
+    assert "/no/such/folder: / is not writable for this user" == publishing.obstacle(Path("/no/such/folder"))
 
 
 def test_a_missing_file_elsewhere_is_not_taken_for_the_place(tmp_path):
     """An error about another file passes through the writer as it is."""
-    with pytest.raises(FileNotFoundError), storage.publish_directory(tmp_path / "base" / "1"):
+    with pytest.raises(FileNotFoundError), publishing.publish_directory(tmp_path / "base" / "1"):
         (tmp_path / "elsewhere" / "file").read_bytes()

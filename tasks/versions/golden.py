@@ -1,0 +1,62 @@
+"""Golden answers: what a version answered to a few requests when it was exported, and how far another answer differs.
+
+They lie in `assets.extra/golden/`, so that anyone can find out whether what a server serves is what was exported:
+
+    predict.json, classify.json                      requests that `curl -d @file` can send
+    predict.expected.json, classify.expected.json    the answers, as the server's REST interface writes them
+    answers.tfrecord                                 the same two as PredictionLogs, with request and response
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+GOLDEN = Path("assets.extra", "golden")
+ANSWERS = GOLDEN / "answers.tfrecord"
+KINDS = ("predict", "classify")
+TOLERANCE = 1e-4  # of a score; other processors and thread counts differ in the last digits
+
+Rows = Sequence[Mapping[str, float]]  # one for each image: class -> score
+
+
+def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows]]:
+    """Kind of request -> the request as REST takes it, and the answer; nothing for a version that carries none.
+
+    Raises:
+        ValueError: a file is there and cannot be read.
+    """
+    golden = {}
+    for kind in KINDS:
+        request, expected = (version_directory / GOLDEN / f"{kind}{end}.json" for end in ("", ".expected"))
+        if request.exists() and expected.exists():
+            try:
+                golden[kind] = json.loads(request.read_bytes()), rows_of(json.loads(expected.read_bytes()))
+            except ValueError as error:
+                raise ValueError(f"{expected}: {error}") from error
+    return golden
+
+
+def rows_of(answer: Any) -> Rows:
+    """The scores in a REST answer: predictions by the number of the class, classifications by its label.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    try:
+        if "predictions" in answer:
+            return [{str(number): float(score) for number, score in enumerate(row)} for row in answer["predictions"]]
+        return [{str(label): float(score) for label, score in row} for row in answer["results"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"no answer with scores ({type(error).__name__}: {error})") from error
+
+
+def score_difference(expected: Rows, found: Rows) -> float:
+    """By how much the worst score differs; infinite where images or classes differ, or a score is no number."""
+    if [set(row) for row in expected] != [set(row) for row in found]:
+        return math.inf
+    differences = [abs(row[name] - other[name]) for row, other in zip(expected, found, strict=True) for name in row]
+    return math.inf if any(map(math.isnan, differences)) else max(differences, default=0.0)
