@@ -12,28 +12,47 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tasks.data.arrays import Split, Splits, map_arrays
+from tasks.model.architectures import find_architecture
+from tasks.recipes.recipe import KEYS, Recipe
 from tasks.wiring.luigi_defaults import import_tensorflow, prepare_tensorflow
 
 BATCH = 50
+
+
+def make_recipe(**given: Any) -> Recipe:
+    """A recipe with these keys and defaults for the rest, whatever luigi.cfg says."""
+    own = find_architecture(given["model"])
+    defaults = {name: key.default for name, key in KEYS.items()}
+    return Recipe(**{**defaults, "optimizer": own.optimizer, "learning_rate": own.learning_rate, **given})
 
 
 def softmax_loops(splits: Splits, rounds: int) -> dict[str, list[float]]:
     """Seconds of 1000 softmax iterations in this package's loop, in NumPy, and through feed_dict, in turn."""
     prepare_tensorflow(1)
     from tasks.model import schedules
-    from tasks.model.training import TrainingPlan, train
+    from tasks.model.training import train
 
     data = splits.training
-    plan = TrainingPlan("softmax", "sgd", BATCH, 0.5, "constant", 0, 0)
+    recipe = make_recipe(model="softmax", batch_size=BATCH)
     order = schedules.draw_order(0, 0, 1000, batch_size=BATCH, examples=len(data.labels))
     feed = _feed_dict_loop(data, order)
 
     def ours() -> None:
-        train(plan, data.images, data.labels, start=0, stop=1000, state=None, report=lambda *_: None)
+        train(
+            recipe,
+            data.images,
+            data.labels,
+            total_iterations=0,
+            start=0,
+            stop=1000,
+            state=None,
+            report=lambda *_: None,
+        )
 
     seconds: dict[str, list[float]] = {"tasks": [], "numpy": [], "feed_dict": []}
     for measure in (ours, lambda: _numpy_loop(data, order), feed):
@@ -90,15 +109,23 @@ def _feed_dict_loop(data: Split, order: np.ndarray):  # type: ignore[no-untyped-
 def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     """Seconds of training, and test accuracy after it, of the shipped CNN."""
     prepare_tensorflow(threads)
-    from tasks.model.architectures import find_architecture
     from tasks.model.evaluation import evaluate
-    from tasks.model.training import TrainingPlan, train
+    from tasks.model.training import train
     from tasks.savedmodel.loaded_model import load_saved_model, write_saved_model
 
     data = splits.training
-    plan = TrainingPlan("cnn", "adam", min(128, len(data.labels)), 0.004, "linear", 0, iterations)
+    recipe = make_recipe(model="cnn", batch_size=min(128, len(data.labels)), schedule="linear")
     began = time.monotonic()
-    state = train(plan, data.images, data.labels, start=0, stop=iterations, state=None, report=lambda *_: None)
+    state = train(
+        recipe,
+        data.images,
+        data.labels,
+        total_iterations=iterations,
+        start=0,
+        stop=iterations,
+        state=None,
+        report=lambda *_: None,
+    )
     seconds = time.monotonic() - began
     with tempfile.TemporaryDirectory() as folder:
         write_saved_model(Path(folder, "1"), find_architecture("cnn").scores, state)

@@ -12,7 +12,7 @@ at what is there. PromoteVersion, RollBack, QuarantineVersion and RetireVersions
 asks the servers.
 """
 
-from tasks.inspection import VerifyVersions
+from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
 from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
 from tasks.wiring.luigi_defaults import set_up
@@ -27,6 +27,7 @@ __all__ = [
     "PrepareDataset",
     "PromoteVersion",
     "QuarantineVersion",
+    "RebuildVersions",
     "RetireVersions",
     "RollBack",
     "TrainModel",

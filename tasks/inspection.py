@@ -1,76 +1,52 @@
-"""Tasks that only look.
+"""Tasks that only look at a version tree.
 
-VerifyVersions looks at a version tree as a server and an auditor would. It has no output: every run looks anew.
+VerifyVersions looks at it as a server and an auditor would. RebuildVersions makes versions again, by the ordinary tasks
+in a place of its own, and compares every byte. Neither has an output: every run looks anew.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import luigi
-
-from tasks.data.dataset import DATASETS, find_dataset
-from tasks.errors import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
-from tasks.model.architectures import find_architecture
-from tasks.pipeline import PrepareDataset
+from tasks.data.dataset import DATASETS
+from tasks.errors import InvalidParameter, VerificationFailed
+from tasks.execution.lineage import digest
+from tasks.pipeline import ExportVersion, PrepareDataset
+from tasks.recipes.recipe import KEYS
 from tasks.storage import checksums, publishing
-from tasks.versions.manifest import Manifest, read_manifest
+from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.tree import ERROR, Fault, served_names
-from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring import records as provenance
 from tasks.wiring.failures import ReportedTask, reporter
 from tasks.wiring.luigi_defaults import prepare_tensorflow
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
-from tasks.wiring.recipe_lookup import total_iterations, training_setting
+from tasks.wiring.recipe_lookup import complete_values
 
 if TYPE_CHECKING:
     from tasks.savedmodel.verification import Verified
 
 
-class VerifyVersions(ReportedTask):
-    """Whether a server can serve what lies in a base path, and whether it still is what was exported.
-
-    Prints a table; fails if it finds an error. With `rebuild`, each version that has a manifest is trained and
-    exported again, aside, and compared byte for byte.
-    """
+class InspectionTask(ReportedTask):
+    """A look at the versions of a base path."""
 
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
-    work_dir = FolderParameter(default="work", description="folder with the arrays that rebuild trains on")
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
-    rebuild = luigi.BoolParameter(description="train and export every version again, and compare the bytes")
 
     done = False
 
     def complete(self) -> bool:
         return self.done
 
-    def requires(self) -> list[luigi.Task]:
-        """The arrays of every dataset that has to be trained on again."""
-        names = {str(manifest.recipe.get("dataset")) for _, manifest in self.rebuildable}
-        return [PrepareDataset(dataset=name, work_dir=self.work_dir) for name in sorted(names & DATASETS.keys())]
-
-    @property
-    def rebuildable(self) -> list[tuple[Path, Manifest]]:
-        """The versions to be made again, with their manifests."""
-        base_path = Path(self.base_path)
-        served = served_names(base_path) if self.rebuild else {}
-        folders = [base_path / name for number, name in served.items() if not self.versions or number in self.versions]
-        return [(folder, manifest) for folder in folders if (manifest := read_manifest(folder)) is not None]
-
-    def run(self) -> None:
-        rebuildable = self.rebuildable
-        prepare_tensorflow(next((manifest.threads for _, manifest in rebuildable), training_setting("threads")))
-        from tasks.savedmodel import verification
-
-        again = [fault for folder, manifest in rebuildable for fault in self.rebuild_version(folder, manifest)]
-        with publishing.explain_os_errors(Path(self.base_path)):
-            faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
-        faults = [*faults, *again, *(fault for version in versions for fault in version.faults)]
-        print(table(versions, faults), flush=True)  # noqa: T201 - what it is for
+    def conclude(self, lines: Iterable[str], faults: Iterable[Fault]) -> None:
+        """Print a table and the faults; raises VerificationFailed if there is an error among them."""
+        faults = list(faults)
+        told = [f"{fault.severity:<7} {fault.name or 'base path'}: {fault.message}" for fault in faults]
+        print(os.linesep.join([*lines, *told]), flush=True)  # noqa: T201 - what it is for
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
@@ -78,68 +54,97 @@ class VerifyVersions(ReportedTask):
             raise VerificationFailed(f"{self.base_path}: {count}; the first: {first}")
         self.done = True
 
-    def rebuild_version(self, directory: Path, manifest: Manifest) -> list[Fault]:
-        """Train and export a version again from its manifest, and compare."""
+
+class VerifyVersions(InspectionTask):
+    """Whether a server can serve what lies in a base path, and whether it still is what was exported.
+
+    Prints a table; fails if it finds an error.
+    """
+
+    def run(self) -> None:
+        prepare_tensorflow(int(complete_values({"threads": None})["threads"] or 0))
+        from tasks.savedmodel import verification
+
+        with publishing.explain_os_errors(Path(self.base_path)):
+            faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
+        faults = [*faults, *(fault for version in versions for fault in version.faults)]
+        self.conclude(table(versions, faults), faults)
+
+
+class RebuildVersions(InspectionTask):
+    """Whether versions can be made again: trained and exported by the ordinary tasks, and compared byte for byte.
+
+    They are made from the recipes in their manifests, in a folder of their own in the work directory; the archives and
+    arrays there are used, the checkpoints are not. Prints a line for each version; fails if one differs.
+    """
+
+    work_dir = FolderParameter(default="work", description="folder with archives and arrays, and room for the versions")
+
+    def run(self) -> Iterator[Any]:
+        scratch = Path(self.work_dir, "rebuilt", digest(self.base_path))
+        exports = {folder: self.make_again(folder, manifest, scratch) for folder, manifest in self.found.items()}
+        tasks = {folder: made for folder, made in exports.items() if isinstance(made, ExportVersion)}
+        yield [
+            PrepareDataset(dataset=name, work_dir=self.work_dir) for name in {task.dataset for task in tasks.values()}
+        ]
+        for shared in ("archives", "datasets"):
+            publishing.make_directory(scratch)
+            if not (scratch / shared).is_symlink():
+                (scratch / shared).symlink_to(Path(self.work_dir, shared), target_is_directory=True)
+        yield list(tasks.values())
+        faults = [made for made in exports.values() if isinstance(made, Fault)]
+        faults += [fault for folder, task in tasks.items() if (fault := self.compare(folder, task.output().path))]
+        shutil.rmtree(scratch)
+        differing = {fault.name for fault in faults}
+        lines = [f"{'version':<20} made again"]
+        lines += [f"{folder.name:<20} {'differs' if folder.name in differing else 'equal'}" for folder in exports]
+        self.conclude(lines, faults)
+
+    @cached_property
+    def found(self) -> dict[Path, Manifest]:
+        """The versions that have a manifest."""
+        base_path = Path(self.base_path)
+        served = served_names(base_path)
+        missing = [version for version in self.versions if version not in served]
+        if missing or not served:
+            raise InvalidParameter(f"{base_path}: there is no version {', '.join(map(str, missing)) or 'at all'}")
+        folders = [base_path / name for number, name in served.items() if not self.versions or number in self.versions]
+        return {folder: manifest for folder in folders if (manifest := read_manifest(folder)) is not None}
+
+    def make_again(self, folder: Path, manifest: Manifest, scratch: Path) -> ExportVersion | Fault:
+        """The task that makes a version again; a fault if nothing can."""
         try:
-            differing = self.differing_files(directory, manifest)
-        except (ExportFailed, TrainingFailed, InvalidParameter, KeyError, TypeError) as error:
-            why = str(error) if isinstance(error, PipelineError) else "its manifest holds no recipe of this release"
-            return [Fault(directory.name, ERROR, f"cannot be made again: {why}")]
-        if not differing:
-            return []
-        return [Fault(directory.name, ERROR, f"made again, it differs in {', '.join(differing)}{_why(manifest)}")]
-
-    def differing_files(self, directory: Path, manifest: Manifest) -> list[str]:
-        """The files of a version that come out otherwise when it is made again.
-
-        Raises:
-            PipelineError: it cannot be made again.
-            KeyError, TypeError: its recipe is none.
-        """
-        prepare_tensorflow(manifest.threads)
-        from tasks.data import arrays
-        from tasks.model import training
-        from tasks.savedmodel import export
-
-        recipe: dict[str, Any] = dict(manifest.recipe)
-        dataset, stop = find_dataset(recipe.pop("dataset")), recipe.pop("training_iteration")
-        if dict(manifest.dataset_checksums) != dataset.checksums:
-            raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
-        splits = arrays.map_arrays(PrepareDataset(dataset=dataset.name, work_dir=self.work_dir).directory)
-        show = reporter(self)
-        weights = training.train(
-            training.TrainingPlan(**recipe, total_iterations=total_iterations(recipe["schedule"], stop)),
-            splits.training.images,
-            splits.training.labels,
-            start=0,
-            stop=stop,
-            state=None,
-            report=lambda done, _: show(done / stop, f"training version {directory.name} again"),
-        )
-        with publishing.scratch_directory(Path(self.work_dir, "rebuilt")) as scratch:
-            export.export_version(
-                scratch,
-                WantedVersion(
-                    base_path=scratch,
-                    version=manifest.model_version,
-                    recipe=manifest.recipe,
-                    threads=manifest.threads,
-                    warmup_records=manifest.warmup_records,
-                    min_accuracy=0.0,
-                ),
-                scores=find_architecture(recipe["model"]).scores,
-                weights=weights,
-                measured_on={"validation": splits.validation, "test": splits.test},
-                dataset_checksums=dataset.checksums,
-                made_with=provenance.made_with(),
+            dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
+            if dict(manifest.dataset_checksums) != dataset.checksums:
+                raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
+            unknown = sorted(set(manifest.recipe) - set(KEYS))
+            if unknown:
+                raise InvalidParameter(f"its recipe has the key {unknown[0]}, which this release does not know")
+            return ExportVersion(
+                **manifest.recipe,
+                version=manifest.model_version,
+                min_accuracy=0.0,
+                base_path=scratch / "models",
+                work_dir=scratch,
+                config_path=scratch / "models.config",
             )
-            here, made = checksums.list_files(directory), checksums.list_files(scratch)
-        return [name for name in sorted({*here, *made}) if here.get(name) != made.get(name)]
+        except InvalidParameter as error:
+            return Fault(folder.name, ERROR, f"cannot be made again: {error}")
+
+    def compare(self, folder: Path, again: Path) -> Fault | None:
+        """What differs in the version that was made again."""
+        here, made = checksums.list_files(folder), checksums.list_files(again)
+        differing = [name for name in sorted({*here, *made}) if here.get(name) != made.get(name)]
+        if not differing:
+            return None
+        before, now = self.found[folder].made_with, made_with()
+        changed = [f"{name} {before.get(name)}, here {version}" for name, version in now.items()]
+        why = f" (made with {'; '.join(changed)})" if dict(before) != now else ""
+        return Fault(folder.name, ERROR, f"made again, it differs in {', '.join(differing)}{why}")
 
 
-def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> str:
-    """Versions with their state, then every fault: one line each."""
-    faults = list(faults)
+def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:
+    """One line for each version, with its state."""
     counts = Counter((fault.name, fault.severity) for fault in faults)
     lines = [f"{'version':<20} {'state':<8} {'model':<10} {'validation':>10}  {'test':>6}"]
     for version in versions:
@@ -150,11 +155,4 @@ def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> str:
             metrics = [version.manifest.metrics.get(split, {}) for split in ("validation", "test")]
             accuracies = [f"{entry['accuracy']:.4f}" if "accuracy" in entry else "?" for entry in metrics]
         lines.append(f"{version.name:<20} {state:<8} {model:<10} {accuracies[0]:>10}  {accuracies[1]:>6}")
-    lines += [f"{fault.severity:<7} {fault.name or 'base path'}: {fault.message}" for fault in faults]
-    return os.linesep.join(lines)
-
-
-def _why(manifest: Manifest) -> str:
-    here = provenance.made_with()
-    changed = [f"{name} {manifest.made_with.get(name)}, here {now}" for name, now in here.items()]
-    return f" (made with {'; '.join(changed)})" if dict(manifest.made_with) != here else ""
+    return lines

@@ -16,28 +16,36 @@ import luigi
 
 from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
-from tasks.model.architectures import find_architecture
+from tasks.execution.computations import export_version, train_segment
+from tasks.execution.lineage import dataset_folder, lineage
+from tasks.recipes.checks import whole_number
+from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.storage import checksums, publishing
-from tasks.versions import compatibility as gates
+from tasks.versions import numbers
+from tasks.versions.compatibility import Baseline, find_baseline
 from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring import recipe_lookup as recipes
-from tasks.wiring import records as provenance
-from tasks.wiring.base_tasks import ExportTask, RecipeTask, TrainingTask
+from tasks.wiring.base_tasks import (
+    CompletedTask,
+    DataParameters,
+    ExportParameters,
+    TrainingParameters,
+    with_keys_that_decide,
+)
 from tasks.wiring.failures import reporter
-from tasks.wiring.luigi_defaults import finished_first, import_tensorflow, prepare_tensorflow
-from tasks.wiring.parameters import ALLOWED as VERSIONS_ALLOWED
+from tasks.wiring.luigi_defaults import finished_first, import_tensorflow
 from tasks.wiring.parameters import (
+    CheckedParameter,
     FolderParameter,
     ListOfStringsParameter,
-    RecipeParameter,
     VersionParameter,
     VersionsParameter,
 )
+from tasks.wiring.records import recorded
 
 logger = logging.getLogger(__name__)
 
 
-class DownloadDataset(RecipeTask):
+class DownloadDataset(CompletedTask, DataParameters):
     """The four archives of a dataset, fetched from the first mirror that gives the right bytes."""
 
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
@@ -57,19 +65,17 @@ class DownloadDataset(RecipeTask):
         return all(archive.lies_in(self.directory) for archive in find_dataset(self.dataset).archives)
 
     def run(self) -> None:
-        from tasks.data import digits
-        from tasks.data import download as archives
+        from tasks.data import digits, download
 
         dataset = find_dataset(self.dataset)
-        with provenance.recorded(self, self.work_dir):
+        with recorded(self, self.work_dir):
             if dataset.is_embedded:
-                for name, content in digits.make_archives(dataset).items():
-                    publishing.publish_file(self.directory / name, content)
-                return
-            archives.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
+                digits.write_archives(dataset, self.directory)
+            else:
+                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
 
 
-class PrepareDataset(RecipeTask):
+class PrepareDataset(CompletedTask, DataParameters):
     """The archives decoded and split into arrays that any number of trainings map into memory."""
 
     def requires(self) -> luigi.Task:
@@ -78,8 +84,7 @@ class PrepareDataset(RecipeTask):
     @property
     def directory(self) -> Path:
         """Where the arrays lie."""
-        identity = provenance.dataset_identity(find_dataset(self.dataset))
-        return Path(self.work_dir, "datasets", f"{self.dataset}-{provenance.digest(identity)}")
+        return Path(self.work_dir, "datasets", dataset_folder(find_dataset(self.dataset)))
 
     def output(self) -> luigi.LocalTarget:
         return luigi.LocalTarget(self.directory)
@@ -93,36 +98,46 @@ class PrepareDataset(RecipeTask):
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
         reporter(self)(0.0, "decoding the archives")
-        with provenance.recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
+        with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
 
 
-class TrainModel(TrainingTask):
+@with_keys_that_decide(ActsOn.CHECKPOINTS)
+class TrainModel(CompletedTask, TrainingParameters):
     """One segment of a training: the state after `training_iteration` iterations.
 
     It continues from the segment before it, so a training that was killed, one that is extended and two versions
     that share a recipe all find what is already there; the bits are the same as without a stop.
     """
 
-    total_iterations = RecipeParameter("iterations after which the schedule ends; 0 where it never does")
-    segment = RecipeParameter("iterations between two checkpoints; changes no bit", significant=False)
+    total_iterations = CheckedParameter(
+        whole_number(0, MOST_ITERATIONS), 0, "iterations after which the schedule ends; 0: with this segment, or never"
+    )
 
     def requires(self) -> dict[str, luigi.Task]:
         dataset = {"dataset": self.clone(PrepareDataset)}
-        previous = (self.training_iteration - 1) // self.segment * self.segment
-        return {**dataset, "previous": self.clone(training_iteration=previous)} if previous else dataset
+        before = (self.training_iteration - 1) // self.segment * self.segment
+        if not before:
+            return dataset
+        return {**dataset, "previous": self.clone(training_iteration=before, total_iterations=self.schedule_end)}
 
     @property
-    def plan(self) -> dict[str, Any]:
-        """What `tasks.model.training.TrainingPlan` needs, and what addresses the training."""
-        keys = ("model", "optimizer", "batch_size", "learning_rate", "schedule", "seed", "total_iterations")
-        return {key: getattr(self, key) for key in keys}
+    def schedule_end(self) -> int:
+        """After how many iterations the schedule ends; 0 for one that does not, or its training could not be shared."""
+        if self.schedule == "constant":
+            return 0
+        if self.total_iterations and self.total_iterations < self.training_iteration:
+            raise InvalidParameter(
+                f"total_iterations = {self.total_iterations}: allowed are 0 and whole numbers from "
+                f"{self.training_iteration:,} (training_iteration) to {MOST_ITERATIONS:,}"
+            )
+        return int(self.total_iterations or self.training_iteration)
 
     @property
     def directory(self) -> Path:
         """Where the segment lies."""
-        lineage = provenance.lineage(self.plan, find_dataset(self.dataset), self.threads)
-        return Path(self.work_dir, "training", lineage, str(self.training_iteration))
+        training = lineage(self.recipe, self.schedule_end)
+        return Path(self.work_dir, "training", training, str(self.training_iteration))
 
     def output(self) -> luigi.LocalTarget:
         return luigi.LocalTarget(self.directory)
@@ -131,58 +146,35 @@ class TrainModel(TrainingTask):
         return checksums.is_intact(self.directory)
 
     def run(self) -> None:
-        prepare_tensorflow(self.threads)
-        from tasks.data import arrays
-        from tasks.model import checkpoints, training
-
         if self.directory.exists():
             logger.warning("%s is damaged; this segment is trained again", self.directory)
-        needed, stop = self.requires(), self.training_iteration
-        images = arrays.map_arrays(needed["dataset"].directory).training
-        start, state = 0, None
-        if "previous" in needed:
-            start, state = needed["previous"].training_iteration, checkpoints.load_state(needed["previous"].directory)
-            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, stop)
-        report = reporter(self)
-
-        def show(done: int, loss: float) -> None:
-            report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
-
-        with finished_first(), provenance.recorded(self, self.work_dir) as record:
-            state = training.train(
-                training.TrainingPlan(**self.plan),
-                images.images,
-                images.labels,
-                start=start,
-                stop=stop,
-                state=state,
-                report=show,
-            )
+        needed = self.requires()
+        previous = needed.get("previous")
+        start = previous.training_iteration if previous else 0
+        if previous:
+            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
+        with finished_first(), recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
-                checkpoints.save_state(aside, state)
-            record["iterations"] = stop - start
+                train_segment(
+                    aside,
+                    self.recipe,
+                    needed["dataset"].directory,
+                    total_iterations=self.schedule_end,
+                    start=start,
+                    previous=previous and previous.directory,
+                    report=reporter(self),
+                )
+            record["iterations"] = self.training_iteration - start
 
 
-class ExportVersion(ExportTask):
+class ExportVersion(CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
-    @property
-    def recipe(self) -> recipes.Recipe:
-        """The completed recipe."""
-        return recipes.Recipe(**{key: getattr(self, key) for key in recipes.KEYS})
-
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
-        return WantedVersion(
-            base_path=Path(self.base_path),
-            version=self.version,
-            recipe=self.recipe.shaping(),
-            threads=self.threads,
-            warmup_records=self.warmup_records,
-            min_accuracy=self.min_accuracy,
-        )
+        return WantedVersion(Path(self.base_path), self.version, self.recipe)
 
     def requires(self) -> dict[str, luigi.Task]:
         try:
@@ -191,10 +183,10 @@ class ExportVersion(ExportTask):
             return {}  # nothing is trained for a version that cannot be published; run() says why
         return {"dataset": self.needed_dataset, "training": self.needed_training}
 
-    def find_baseline(self) -> gates.Baseline | None:
+    def find_baseline(self) -> Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
-        self.output().refuse_obstacles()
-        return gates.find_baseline(
+        self.output().check_publishable()
+        return find_baseline(
             Path(self.base_path),
             self.version,
             Path(self.config_path),
@@ -214,53 +206,34 @@ class ExportVersion(ExportTask):
 
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
-        prepare_tensorflow(self.threads)
-        from tasks.data import arrays
-        from tasks.model import checkpoints
-        from tasks.savedmodel import export
-
-        weights = checkpoints.load_state(self.needed_training.directory)
-        splits = arrays.map_arrays(self.needed_dataset.directory)
+        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
         reporter(self)(0.1, "writing and measuring the SavedModel")
-        with provenance.recorded(self, self.work_dir) as record:
+        with recorded(self, self.work_dir) as record:
             try:
                 with publishing.publish_directory(wanted.path) as aside:
-                    manifest = export.export_version(
-                        aside,
-                        wanted,
-                        scores=find_architecture(self.model).scores,
-                        weights=weights,
-                        measured_on={"validation": splits.validation, "test": splits.test},
-                        dataset_checksums=find_dataset(self.dataset).checksums,
-                        made_with=provenance.made_with(),
-                    )
-                    comparison = gates.judge(baseline, manifest, splits.validation)
+                    manifest, compared = export_version(aside, wanted, trained, arrays, baseline)
             except FileExistsError:
-                wanted.refuse_obstacles()
+                wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record.update(accuracies=manifest.accuracies, comparison=comparison)
+            record.update(accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
 
 
-class ExportAllVersions(ExportTask, luigi.WrapperTask):
+class ExportAllVersions(ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
 
-    @classmethod
-    def get_param_values(cls, params: Any, args: Any, kwargs: Any) -> list[tuple[str, Any]]:
-        """Leave keys that were not given to each version's own recipe, but check all of them before anything runs."""
-        values = super(RecipeTask, cls).get_param_values(params, args, kwargs)
-        given = dict(values)
-        if not given["versions"]:
-            raise InvalidParameter(f"versions: none given; allowed are {VERSIONS_ALLOWED}")
-        for version in given["versions"]:
-            recipes.complete(given, version)
-        return values
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.versions:
+            raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
+        # made here, so that a recipe with a fault is told before anything runs; keys not given are each version's own
+        self.exports = [self.clone(ExportVersion, version=version) for version in self.versions]
 
     def requires(self) -> list[luigi.Task]:
-        return [self.clone(ExportVersion, version=version) for version in self.versions]
+        return self.exports
 
 
 @ExportVersion.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.recipes.checks import number, whole_number
+from tasks.versions.numbers import MOST_VERSIONS
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.luigi_defaults import import_tensorflow
 from tasks.wiring.parameters import (
-    MOST_VERSIONS,
     CheckedParameter,
     FolderParameter,
     ListOfStringsParameter,
     VersionParameter,
 )
-from tasks.wiring.recipe_lookup import number, whole_number
 
 if TYPE_CHECKING:
     from tasks.serving.rollout import Rollout

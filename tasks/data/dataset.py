@@ -7,7 +7,8 @@ more entry in `DATASETS`. Nothing here imports more than the standard library: e
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import InvalidParameter
+from tasks.recipes import registry
+from tasks.recipes.registry import Registry
 from tasks.storage import checksums
 
 IMAGE_SIDE = 28
@@ -97,15 +98,6 @@ DIGITS = Dataset(
     validation_images=200,
 )
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (MNIST, DIGITS)}
-
-
-def find_dataset(name: str) -> Dataset:
-    """The dataset of that name.
-
-    Raises:
-        InvalidParameter: there is none; the text lists those there are.
-    """
-    if name not in DATASETS:
-        raise InvalidParameter(f"dataset = {name!r}: unknown; allowed are {', '.join(sorted(DATASETS))}")
-    return DATASETS[name]
+DATASETS: Registry[Dataset] = registry.DATASETS
+DATASETS.update({dataset.name: dataset for dataset in (MNIST, DIGITS)})
+find_dataset = DATASETS.find

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,15 @@ from numpy.typing import NDArray
 from tasks.data.dataset import IMAGE_SIDE, Dataset
 from tasks.data.idx import format_idx
 from tasks.errors import DownloadFailed
+from tasks.storage import publishing
 
 SHUFFLE_SEED = 0
+
+
+def write_archives(dataset: Dataset, directory: Path) -> None:
+    """Write the four IDX files of the embedded digits into `directory`; raises as `make_archives`."""
+    for name, content in make_archives(dataset).items():
+        publishing.publish_file(directory / name, content)
 
 
 def make_archives(dataset: Dataset) -> dict[str, bytes]:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from tasks.errors import InvalidParameter
+from tasks.recipes import registry
+from tasks.recipes.registry import Registry
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -54,7 +55,8 @@ class Architecture:
         return tf.nn.softmax(self.logits(images, weight))
 
 
-ARCHITECTURES: dict[str, Architecture] = {}
+ARCHITECTURES: Registry[Architecture] = registry.ARCHITECTURES
+find_architecture = ARCHITECTURES.find
 
 
 def architecture(*, optimizer: str, learning_rate: float, shift: int = 0) -> Callable[[Logits], Logits]:
@@ -66,17 +68,6 @@ def architecture(*, optimizer: str, learning_rate: float, shift: int = 0) -> Cal
         return logits
 
     return register
-
-
-def find_architecture(name: str) -> Architecture:
-    """The architecture of that name.
-
-    Raises:
-        InvalidParameter: there is none; the text lists those there are.
-    """
-    if name not in ARCHITECTURES:
-        raise InvalidParameter(f"model = {name!r}: unknown; allowed are {', '.join(sorted(ARCHITECTURES))}")
-    return ARCHITECTURES[name]
 
 
 @architecture(optimizer="sgd", learning_rate=0.5)

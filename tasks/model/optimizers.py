@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.recipes import registry
+from tasks.recipes.registry import Registry
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -60,10 +63,9 @@ def _adam(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-
     )
 
 
-SCHEDULES = ("constant", "linear", "cosine")  # of the learning rate: see `tasks.model.schedules`
-
-OPTIMIZERS: dict[str, Optimizer] = {
-    "sgd": Optimizer(slots=(), update=_sgd),
-    "momentum": Optimizer(slots=("momentum",), update=_momentum),
-    "adam": Optimizer(slots=("adam_m", "adam_v"), update=_adam),
-}
+OPTIMIZERS: Registry[Optimizer] = registry.OPTIMIZERS
+OPTIMIZERS.update(
+    sgd=Optimizer(slots=(), update=_sgd),
+    momentum=Optimizer(slots=("momentum",), update=_momentum),
+    adam=Optimizer(slots=("adam_m", "adam_v"), update=_adam),
+)

@@ -23,7 +23,6 @@ import contextlib
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -34,6 +33,7 @@ from tasks.errors import TrainingFailed
 from tasks.model import schedules
 from tasks.model.architectures import Architecture, find_architecture
 from tasks.model.optimizers import OPTIMIZERS
+from tasks.recipes.recipe import Recipe
 
 tf1 = tf.compat.v1
 
@@ -45,27 +45,12 @@ State = Mapping[str, NDArray[np.float32]]
 Report = Callable[[int, float], None]
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
-    """All that shapes the weights but the data and the number of iterations done.
-
-    `total_iterations` matters to schedules that end: see `schedules.learning_rates`.
-    """
-
-    model: str
-    optimizer: str
-    batch_size: int
-    learning_rate: float
-    schedule: str
-    seed: int
-    total_iterations: int
-
-
 def train(
-    plan: TrainingPlan,
+    recipe: Recipe,
     images: NDArray[np.uint8],
     labels: NDArray[np.uint8],
     *,
+    total_iterations: int,
     start: int,
     stop: int,
     state: State | None,
@@ -74,9 +59,10 @@ def train(
     """Run iterations `start` to `stop` and return the state after them.
 
     Args:
-        plan: what to train, and how.
+        recipe: what to train, and how.
         images: uint8 [n, 784] with values 0 to 255.
         labels: uint8 [n] with values 0 to 9.
+        total_iterations: after which a schedule ends that does: see `schedules.learning_rates`.
         start: iterations done so far.
         stop: iterations done when this returns.
         state: what an earlier call returned for `start` iterations; None at 0.
@@ -90,10 +76,10 @@ def train(
         TrainingFailed: the loss is NaN or infinite (the text says at which iteration), or the data has fewer
             images than a batch.
     """
-    if plan.batch_size > len(images):
-        raise TrainingFailed(f"batch_size = {plan.batch_size}: the training split has only {len(images)} images")
-    loop = training_loop(plan.model, plan.optimizer)
-    loop.restore(loop.initial_state(plan.seed) if state is None else state)
+    if recipe.batch_size > len(images):
+        raise TrainingFailed(f"batch_size = {recipe.batch_size}: the training split has only {len(images)} images")
+    loop = training_loop(recipe.model, recipe.optimizer)
+    loop.restore(loop.initial_state(recipe.seed) if state is None else state)
     done, iterations = start, FIRST_CALL
     while done < stop:
         until = min(done + iterations, stop)
@@ -101,15 +87,15 @@ def train(
         ran, loss = loop.run(
             images,
             labels,
-            schedules.draw_order(plan.seed, done, until, batch_size=plan.batch_size, examples=len(images)),
-            schedules.draw_shifts(plan.seed, done, until, shift=loop.shift),
-            schedules.learning_rates(plan.schedule, plan.learning_rate, done, until, total=plan.total_iterations),
+            schedules.draw_order(recipe.seed, done, until, batch_size=recipe.batch_size, examples=len(images)),
+            schedules.draw_shifts(recipe.seed, done, until, shift=loop.shift),
+            schedules.learning_rates(recipe.schedule, recipe.learning_rate, done, until, total=total_iterations),
             done,
         )
         if not np.isfinite(loss):
             raise TrainingFailed(
                 f"the loss is {loss} at iteration {done + ran}; a lower learning_rate than "
-                f"{plan.learning_rate:g} may help"
+                f"{recipe.learning_rate:g} may help"
             )
         done = until
         report(done, float(loss))

@@ -58,7 +58,7 @@ def export_version(
 
     Raises:
         ExportFailed: the SavedModel does not load, its signatures disagree, a score is no number, its warm-up
-            fails, or its validation accuracy is below `wanted.min_accuracy`.
+            fails, or its validation accuracy is below `wanted.recipe.min_accuracy`.
     """
     write_saved_model(directory, scores, weights)
     check_loads(directory)
@@ -66,21 +66,19 @@ def export_version(
     with load_saved_model(directory) as model:
         metrics = {split: measure(model, data) for split, data in measured_on.items()}
         check_agreement(model, images[:AGREEMENT_IMAGES])
-        write_warmup(directory, images, wanted.warmup_records)
+        write_warmup(directory, images, wanted.recipe.warmup_records)
         replay_warmup(model)
         write_golden(model, images)
         signatures = model.describe_signatures()
     accuracy = metrics["validation"].accuracy
-    if accuracy < wanted.min_accuracy:
+    if accuracy < wanted.recipe.min_accuracy:
         raise ExportFailed(
             f"version {wanted.version} is not published: its validation accuracy of {accuracy:.4f} is below "
-            f"the min_accuracy of {wanted.min_accuracy:.4f}"
+            f"the min_accuracy of {wanted.recipe.min_accuracy:.4f}"
         )
     manifest = Manifest(
         model_version=wanted.version,
-        recipe=wanted.recipe,
-        threads=wanted.threads,
-        warmup_records=wanted.warmup_records,
+        recipe=wanted.recipe.shaping(),
         dataset_checksums=dataset_checksums,
         metrics={split: asdict(evaluation) for split, evaluation in metrics.items()},
         signatures=signatures,

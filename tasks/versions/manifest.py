@@ -7,29 +7,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+from tasks.recipes.checks import Value
+from tasks.recipes.recipe import KEYS, Recipe
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
 
-Setting = str | int | float
+DISTRIBUTION = "mnist-versions"
+OTHER_KEYS = tuple(name for name, key in KEYS.items() if key.shapes and key.section != "recipe")
 
 
 @dataclass(frozen=True)
 class Manifest:
     """Everything known about a version that is the same whenever and wherever it is made.
 
-    `recipe`, `threads` and `warmup_records` are all that shapes its bytes besides the data, which
-    `dataset_checksums` identify;
-    `metrics` are by split; `files` are all files of the version but the manifest, with size and SHA-256.
+    `recipe` has every key that shapes its bytes (`Recipe.shaping`); `dataset_checksums` identify the data; `metrics`
+    are by split; `files` are all files of the version but the manifest, with size and SHA-256.
     """
 
     model_version: int
-    recipe: Mapping[str, Setting]
-    threads: int
-    warmup_records: int
+    recipe: Mapping[str, Value]
     dataset_checksums: Mapping[str, str]
     metrics: Mapping[str, Mapping[str, Any]]
     signatures: Mapping[str, Any]
@@ -53,33 +55,46 @@ class Manifest:
         recipe = f"{self.recipe['model']}, {self.recipe['training_iteration']} iterations"
         return f"version {self.model_version} ({recipe}): {measured}"
 
-    def differences(
-        self, recipe: Mapping[str, Setting], threads: int, warmup_records: int
-    ) -> dict[str, tuple[Any, Any]]:
+    def differences(self, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
         """The keys in which this version differs from the one asked for -> (value here, value asked for)."""
-        here = {**self.recipe, "threads": self.threads, "warmup_records": self.warmup_records}
-        asked = {**recipe, "threads": threads, "warmup_records": warmup_records}
+        here, asked = self.recipe, recipe.shaping()
         return {key: (here.get(key), asked.get(key)) for key in {**asked, **here} if here.get(key) != asked.get(key)}
 
 
+def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
+    """The first file that is missing or has another size than the manifest says; None if all are as they should be."""
+    for name, entry in manifest.files.items():
+        try:
+            size = (version_directory / name).stat().st_size
+        except OSError:
+            return f"{name} is missing"
+        if size != entry["bytes"]:
+            return f"{name} has {size} bytes, its manifest says {entry['bytes']}"
+    return None
+
+
+def made_with() -> dict[str, str]:
+    """The installed versions of what a model is made with; found without importing it."""
+    return {name: metadata.version(name) for name in ("tensorflow", DISTRIBUTION)}
+
+
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
-    """Write `manifest` into a version that is not yet published."""
+    """Write `manifest` into a version that is not yet published; keys of other sections stand beside the recipe's."""
+    content = asdict(manifest)
+    content.update({name: content["recipe"].pop(name) for name in OTHER_KEYS})
     path = version_directory / MANIFEST
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_manifest(version_directory: Path) -> Manifest | None:
-    """The manifest of a version; None where there is none, or none of this schema."""
+    """The manifest of a version; None where there is none, or one of another schema."""
     try:
         content = json.loads((version_directory / MANIFEST).read_bytes())
+        content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        usable = (
-            set(content) == {field.name for field in fields(Manifest)}
-            and manifest.schema_version == SCHEMA_VERSION
-            and isinstance(manifest.recipe, dict)
-            and manifest.validation_accuracy >= 0
-        )
-    except (OSError, ValueError, TypeError, KeyError):
+        usable = "schema_version" in content and manifest.schema_version == SCHEMA_VERSION
+        usable = usable and manifest.validation_accuracy >= 0
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None

@@ -6,29 +6,24 @@ that it has seen. So a version that is there is never touched: it either is what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tasks.errors import VersionConflict
+from tasks.recipes.recipe import Recipe
 from tasks.storage import publishing
-from tasks.versions.manifest import MANIFEST, Manifest, Setting, read_manifest
+from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
 from tasks.versions.tree import version_number
-
-LARGEST_VERSION = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class WantedVersion:
-    """A version as it is asked for: where, and everything that shapes it; plus the accuracy that it must have."""
+    """A version as it is asked for: where, and from which recipe."""
 
     base_path: Path
     version: int
-    recipe: Mapping[str, Setting]
-    threads: int
-    warmup_records: int
-    min_accuracy: float
+    recipe: Recipe
 
     @property
     def path(self) -> Path:
@@ -36,17 +31,12 @@ class WantedVersion:
         return self.base_path / str(self.version)
 
     def exists(self) -> bool:
-        """Whether the version is there and is the one asked for."""
-        manifest = read_manifest(self.path)
-        return (
-            manifest is not None
-            and not self._differences(manifest)
-            and manifest.validation_accuracy >= self.min_accuracy
-        )
+        """Whether the version is there, whole, and is the one asked for."""
+        return os.path.lexists(self.path) and self.obstacle() is None
 
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
-        if not self.path.exists() and not self.path.is_symlink():
+        if not os.path.lexists(self.path):
             return publishing.obstacle(self.base_path) or self._twin()
         manifest = read_manifest(self.path)
         if manifest is None:
@@ -54,19 +44,22 @@ class WantedVersion:
                 f"{self.path} is there, but was not made by this pipeline (no readable {MANIFEST.as_posix()} in it); "
                 f"nothing was overwritten. {self._ways_out()}"
             )
-        differences = self._differences(manifest)
+        differences = manifest.differences(self.recipe)
         if differences:
             listed = ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in differences.items())
             return f"{self.path} is there with another recipe: {listed}; nothing was overwritten. {self._ways_out()}"
-        if manifest.validation_accuracy < self.min_accuracy:
+        if manifest.validation_accuracy < self.recipe.min_accuracy:
             return (
                 f"{self.path} is there with a validation accuracy of {manifest.validation_accuracy:.4f}, below the "
-                f"min_accuracy of {self.min_accuracy} now asked for. {self._ways_out()}"
+                f"min_accuracy of {self.recipe.min_accuracy} now asked for. {self._ways_out()}"
             )
+        damage = find_damage(self.path, manifest)
+        if damage:
+            return f"{self.path} is there, but damaged: {damage}; nothing was overwritten. {self._ways_out()}"
         return None
 
-    def refuse_obstacles(self) -> None:
-        """Do nothing if the version can be published.
+    def check_publishable(self) -> None:
+        """Make sure that the version can be published, or is there already.
 
         Raises:
             VersionConflict: it cannot; the text is `obstacle()`.
@@ -83,9 +76,6 @@ class WantedVersion:
             f"{self.base_path / twin} is version {self.version} to the server already. "
             "Rename it, or give the new recipe another version number"
         )
-
-    def _differences(self, manifest: Manifest) -> dict[str, tuple[Any, Any]]:
-        return manifest.differences(self.recipe, self.threads, self.warmup_records)
 
     def _ways_out(self) -> str:
         return (

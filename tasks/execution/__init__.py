@@ -1,0 +1,1 @@
+"""Where a training is found again, and where it runs."""

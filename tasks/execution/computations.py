@@ -1,0 +1,102 @@
+"""What a training and an export compute: plain functions of folders and small values, so that any process can run them.
+
+They need TensorFlow, which is imported where they begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.data.dataset import find_dataset
+from tasks.model.architectures import find_architecture
+from tasks.recipes.recipe import Recipe
+from tasks.versions.compatibility import Baseline
+from tasks.versions.manifest import Manifest, made_with
+from tasks.versions.wanted_version import WantedVersion
+from tasks.wiring.luigi_defaults import prepare_tensorflow
+
+Report = Callable[[float, str], None]
+
+
+def train_segment(
+    directory: Path,
+    recipe: Recipe,
+    arrays_directory: Path,
+    *,
+    total_iterations: int,
+    start: int,
+    previous: Path | None,
+    report: Report,
+) -> None:
+    """Train from iteration `start` to `recipe.training_iteration`, and leave the state in `directory`.
+
+    Args:
+        directory: empty.
+        recipe: what to train.
+        arrays_directory: what PrepareDataset left.
+        total_iterations: see `training.train`.
+        start: iterations that `previous` has done.
+        previous: the folder of the segment before; None at iteration 0.
+        report: called with the fraction of the segment that is done, and a line of text.
+
+    Raises:
+        TrainingFailed: see `training.train`.
+    """
+    prepare_tensorflow(recipe.threads)
+    from tasks.data import arrays
+    from tasks.model import checkpoints, training
+
+    stop = recipe.training_iteration
+    images = arrays.map_arrays(arrays_directory).training
+    state = training.train(
+        recipe,
+        images.images,
+        images.labels,
+        total_iterations=total_iterations,
+        start=start,
+        stop=stop,
+        state=None if previous is None else checkpoints.load_state(previous),
+        report=lambda done, loss: report(
+            (done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}"
+        ),
+    )
+    checkpoints.save_state(directory, state)
+
+
+def export_version(
+    directory: Path, wanted: WantedVersion, trained: Path, arrays_directory: Path, baseline: Baseline | None
+) -> tuple[Manifest, dict[str, Any]]:
+    """Fill `directory` with a version, and hold it against the one in service.
+
+    Args:
+        directory: empty, not yet visible to a server.
+        wanted: the version.
+        trained: the folder of the last segment of its training.
+        arrays_directory: what PrepareDataset left.
+        baseline: the version in service, None for none.
+
+    Returns:
+        The manifest, and what is to be recorded of the comparison.
+
+    Raises:
+        ExportFailed: it must not be published; see `savedmodel.export` and `savedmodel.comparison`.
+    """
+    prepare_tensorflow(wanted.recipe.threads)
+    from tasks.data import arrays
+    from tasks.model import checkpoints
+    from tasks.savedmodel import export
+    from tasks.versions import compatibility as comparison
+
+    splits = arrays.map_arrays(arrays_directory)
+    manifest = export.export_version(
+        directory,
+        wanted,
+        scores=find_architecture(wanted.recipe.model).scores,
+        weights=checkpoints.load_state(trained),
+        measured_on={"validation": splits.validation, "test": splits.test},
+        dataset_checksums=find_dataset(wanted.recipe.dataset).checksums,
+        made_with=made_with(),
+    )
+    return manifest, comparison.judge(baseline, manifest, splits.validation)

@@ -1,0 +1,59 @@
+"""The address of a training: a name that stands for all that shapes its weights but the number of iterations."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tasks.model
+from tasks.data.dataset import Dataset, find_dataset
+from tasks.model.architectures import find_architecture
+from tasks.recipes.recipe import KEYS, ActsOn, Recipe
+
+DIGITS = 16  # of a SHA-256 in the name of a folder: 64 bits are plenty for what one machine trains
+MODEL_SOURCES = Path(tasks.model.__file__).parent
+
+
+def lineage(recipe: Recipe, total_iterations: int) -> str:
+    """The name of the folder that holds the segments of one training.
+
+    It stands for the recipe's keys that decide the weights, the data, TensorFlow's version, and the source of
+    `tasks/model/` and of the architecture, so that an edited network never finds the weights of the one before.
+    """
+    keys = [name for name, key in KEYS.items() if key.acts_on is ActsOn.WEIGHTS and name != "training_iteration"]
+    return digest(
+        {
+            "recipe": {name: getattr(recipe, name) for name in keys},
+            "total_iterations": total_iterations,
+            "dataset": _identity(find_dataset(recipe.dataset)),
+            "tensorflow": metadata.version("tensorflow"),
+            "source": model_source(recipe.model),
+        }
+    )
+
+
+def dataset_folder(dataset: Dataset) -> str:
+    """The name of the folder that holds the arrays of a dataset."""
+    return f"{dataset.name}-{digest(_identity(dataset))}"
+
+
+def digest(value: Any) -> str:
+    """A short name for any value that JSON can express."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:DIGITS]
+
+
+@lru_cache(maxsize=32)
+def model_source(model: str) -> str:
+    """The SHA-256 of all source that a training of this architecture runs."""
+    sources = [*sorted(MODEL_SOURCES.glob("*.py")), Path(inspect.getfile(find_architecture(model).logits))]
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
+
+
+def _identity(dataset: Dataset) -> dict[str, Any]:
+    """What tells apart two sets of arrays: the archives' checksums and the split."""
+    return {"checksums": dataset.checksums, "validation_images": dataset.validation_images}

@@ -1,0 +1,72 @@
+"""Checks of single values: each gives the value, be it handed in as a value or as its text, or says what is allowed."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import InvalidParameter
+
+Value = str | int | float
+
+
+@dataclass(frozen=True)
+class Check:
+    """`read` gives the value, or raises ValueError where it is not allowed; `describe` says in words what is."""
+
+    read: Callable[[Any], Value]
+    describe: Callable[[], str]
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words."""
+        return self.describe()
+
+    def check_value(self, name: str, value: Any, where: str = "") -> Value:
+        """The value of what is called `name`.
+
+        Raises:
+            InvalidParameter: it is not allowed; the text begins with `where`, and says what is.
+        """
+        try:
+            return self.read(value)
+        except (TypeError, ValueError):
+            raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {self.allowed}") from None
+
+
+def whole_number(low: int, high: int) -> Check:
+    """Allow an int, or the text of one, from `low` to `high`."""
+
+    def read(value: Any) -> int:
+        text = str(value).strip()
+        if isinstance(value, bool) or not re.fullmatch(r"[+-]?[0-9]{1,19}", text) or not low <= int(text) <= high:
+            raise ValueError
+        return int(text)
+
+    return Check(read, lambda: f"a whole number from {low:,} to {high:,}")
+
+
+def number(allowed: str, accept: Callable[[float], bool]) -> Check:
+    """Allow a finite float, or the text of one, for which `accept` is true."""
+
+    def read(value: Any) -> float:
+        found = float(value)
+        if not math.isfinite(found) or not accept(found):
+            raise ValueError
+        return found
+
+    return Check(read, lambda: allowed)
+
+
+def one_of(names: Collection[str]) -> Check:
+    """Allow one of `names`, as they are when asked: more may be registered after this."""
+
+    def read(value: Any) -> str:
+        if value not in names:
+            raise ValueError
+        return str(value)
+
+    return Check(read, lambda: "one of " + ", ".join(sorted(names)))
