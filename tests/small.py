@@ -12,8 +12,10 @@ import numpy as np
 import tasks
 from tasks.data.dataset import DATASETS, Archive, Dataset
 from tasks.data.idx import format_idx
+from tasks.model.architectures import find_architecture
+from tasks.recipes.recipe import KEYS, Recipe
 
-__all__ = ["ARCHIVES", "SMALL", "tasks", "write_archives"]
+__all__ = ["ARCHIVES", "SMALL", "make_recipe", "tasks", "write_archives"]
 
 
 def make_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -48,6 +50,14 @@ SMALL = Dataset(
     mirrors=("http://127.0.0.1:9/",),
 )
 DATASETS[SMALL.name] = SMALL
+
+
+def make_recipe(**given) -> Recipe:
+    """A recipe for the small dataset: what is given, and for the rest the defaults of the model or of the table."""
+    defaults = {name: key.default for name, key in KEYS.items()}
+    own = find_architecture(given.get("model", defaults["model"]))
+    of_the_model = {"optimizer": own.optimizer, "learning_rate": own.learning_rate}
+    return Recipe(**{**defaults, **of_the_model, "dataset": SMALL.name, **given})
 
 
 def write_archives(directory: Path) -> Path:

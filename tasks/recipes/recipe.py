@@ -15,6 +15,7 @@ from tasks.recipes.checks import Check, Value, number, one_of, whole_number
 from tasks.recipes.registry import ARCHITECTURES, DATASETS, OPTIMIZERS
 
 MOST_ITERATIONS = 10_000_000
+SCHEDULES = ("constant", "linear", "cosine")  # of the learning rate: see `tasks.model.schedules`
 MOST_WARMUP_RECORDS = 1000  # TensorFlow Serving's limit
 
 
@@ -70,7 +71,7 @@ class Recipe:
     batch_size: int = _key(whole_number(1, 1_000_000), 50, _weights, "images in a batch; at most all training images")
     optimizer: str = _key(one_of(OPTIMIZERS), None, _weights, "sgd, momentum or adam; each model has its own default")
     learning_rate: float = _key(_rate, None, _weights, "on the mean loss of a batch; each model has its own default")
-    schedule: str = _key(one_of(("constant", "linear", "cosine")), "constant", _weights, "of the learning rate: constant; linear or cosine: up over the first tenth, then down to zero")
+    schedule: str = _key(one_of(SCHEDULES), "constant", _weights, "of the learning rate: constant; linear or cosine: up over the first tenth, then down to zero")
     seed: int = _key(whole_number(0, 2**32 - 1), 0, _weights, "of the first weights and of the order of the data")
     min_accuracy: float = _key(_accuracy, 0.0, _gate, "validation accuracy below which a version is not published")
     threads: int = _key(whole_number(1, 256), 1, _weights, "TensorFlow's threads in each process; part of what shapes the weights", "training")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tasks.model.optimizers import OPTIMIZERS, SCHEDULES
+from tasks.model.optimizers import OPTIMIZERS
 from tasks.model.schedules import learning_rates
+from tasks.recipes.recipe import SCHEDULES
 
 STEPS = 5
 RATES = [0.1, 0.1, 0.05, 0.02, 0.3]

@@ -14,22 +14,15 @@ from tasks.errors import TrainingFailed
 from tasks.model import training
 from tasks.model.architectures import ARCHITECTURES, architecture
 from tasks.model.schedules import draw_order, draw_shifts
-from tasks.model.training import TrainingPlan, train
+from tasks.model.training import train
+from tests import small
 
 tf1 = tf.compat.v1
 
-SOFTMAX = TrainingPlan(
-    model="softmax",
-    optimizer="sgd",
-    batch_size=20,
-    learning_rate=0.5,
-    schedule="constant",
-    seed=0,
-    total_iterations=0,
-)
-CNN = replace(SOFTMAX, model="cnn", optimizer="adam", learning_rate=0.004, schedule="linear", total_iterations=12)
-MOMENTUM = replace(SOFTMAX, optimizer="momentum", learning_rate=0.05, schedule="cosine", total_iterations=12)
-PLANS = pytest.mark.parametrize("plan", [SOFTMAX, MOMENTUM, CNN], ids=["softmax", "momentum", "cnn"])
+SOFTMAX = small.make_recipe(batch_size=20)
+CNN = small.make_recipe(model="cnn", batch_size=20, schedule="linear")
+MOMENTUM = replace(SOFTMAX, optimizer="momentum", learning_rate=0.05, schedule="cosine")
+RECIPES = pytest.mark.parametrize("recipe", [SOFTMAX, MOMENTUM, CNN], ids=["softmax", "momentum", "cnn"])
 
 ANOTHER_PROCESS = """
 import os
@@ -39,9 +32,10 @@ prepare_tensorflow(1)
 from tests import small
 from tests.model.test_training import CNN, SOFTMAX, fingerprint, train
 images, labels = small.make_images(200, seed=3)
-for plan in (SOFTMAX, CNN):
+for recipe in (SOFTMAX, CNN):
     state = train(
-        plan, images.reshape(-1, 784), labels, start=0, stop=12, state=None, report=lambda done, loss: None
+        recipe, images.reshape(-1, 784), labels, total_iterations=12, start=0, stop=12, state=None,
+        report=lambda done, loss: None,
     )
     print(fingerprint(state))
 """
@@ -58,34 +52,34 @@ def fingerprint(state):
     return digest.hexdigest()
 
 
-def run(plan, data, start, stop, *, state=None, report=ignore):
-    return train(plan, *data, start=start, stop=stop, state=state, report=report)
+def run(recipe, data, start, stop, *, total=12, state=None, report=ignore):
+    return train(recipe, *data, total_iterations=total, start=start, stop=stop, state=state, report=report)
 
 
-@PLANS
-def test_a_training_that_is_continued_gives_the_same_bits(data, plan):
+@RECIPES
+def test_a_training_that_is_continued_gives_the_same_bits(data, recipe):
     """Cut at any iteration and continued from the state there, weights and slots are those of one go."""
-    whole = fingerprint(run(plan, data, 0, 12))
+    whole = fingerprint(run(recipe, data, 0, 12))
     for cut in (1, 5, 10, 11):
-        half = run(plan, data, 0, cut)
-        assert whole == fingerprint(run(plan, data, cut, 12, state=half))
+        half = run(recipe, data, 0, cut)
+        assert whole == fingerprint(run(recipe, data, cut, 12, state=half))
 
 
-@PLANS
-def test_how_often_python_is_asked_changes_no_bit(data, plan, monkeypatch):
+@RECIPES
+def test_how_often_python_is_asked_changes_no_bit(data, recipe, monkeypatch):
     """Calls of three iterations give what one call of all gives."""
-    whole = fingerprint(run(plan, data, 0, 12))
+    whole = fingerprint(run(recipe, data, 0, 12))
     monkeypatch.setattr(training, "FIRST_CALL", 3)
     monkeypatch.setattr(training, "LONGEST_CALL_SECONDS", 0.0)
-    assert whole == fingerprint(run(plan, data, 0, 12))
+    assert whole == fingerprint(run(recipe, data, 0, 12))
 
 
-@PLANS
-def test_the_seed_shapes_the_weights(data, plan):
+@RECIPES
+def test_the_seed_shapes_the_weights(data, recipe):
     """Another seed gives other weights, the same seed the same."""
-    first, second = (run(replace(plan, seed=seed), data, 0, 12) for seed in (1, 2))
+    first, second = (run(replace(recipe, seed=seed), data, 0, 12) for seed in (1, 2))
     assert fingerprint(first) != fingerprint(second)
-    assert fingerprint(first) == fingerprint(run(replace(plan, seed=1), data, 0, 12))
+    assert fingerprint(first) == fingerprint(run(replace(recipe, seed=1), data, 0, 12))
 
 
 def test_another_process_on_one_core_gives_the_same_bits(data):
@@ -98,7 +92,7 @@ def test_another_process_on_one_core_gives_the_same_bits(data):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
     assert 1 == tf.config.threading.get_intra_op_parallelism_threads()
-    expected = [fingerprint(run(plan, data, 0, 12)) for plan in (SOFTMAX, CNN)]
+    expected = [fingerprint(run(recipe, data, 0, 12)) for recipe in (SOFTMAX, CNN)]
     assert expected == found.stdout.split()
 
 
@@ -128,11 +122,11 @@ def test_softmax_is_plain_gradient_descent(data):
     np.testing.assert_allclose(biases, found["biases"], atol=1e-5)
 
 
-@PLANS
-def test_the_loss_falls(data, plan):
+@RECIPES
+def test_the_loss_falls(data, recipe):
     """After sixty iterations over easy images the loss is less than half of the ln 10 of guessing."""
     losses = []
-    run(replace(plan, total_iterations=60), data, 0, 60, report=lambda _, loss: losses.append(loss))
+    run(recipe, data, 0, 60, total=60, report=lambda _, loss: losses.append(loss))
     assert losses[-1] < np.log(10) / 2
 
 
@@ -176,11 +170,11 @@ def test_progress_is_reported(data, monkeypatch):
 def test_a_loss_that_is_no_number_says_at_which_iteration(data, monkeypatch, first_call):
     """The first update with an absurd rate spoils the weights, so the loss of the second iteration is no number."""
     monkeypatch.setattr(training, "FIRST_CALL", first_call)
-    plan = replace(SOFTMAX, learning_rate=3e38)
+    recipe = replace(SOFTMAX, learning_rate=3e38)
     with pytest.raises(
         TrainingFailed, match=r"^the loss is (nan|inf) at iteration 2; a lower learning_rate than 3e\+38"
     ):
-        run(plan, data, 0, 50)
+        run(recipe, data, 0, 50)
 
 
 def test_iterations_are_counted_from_the_start_of_the_training(data):

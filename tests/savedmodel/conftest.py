@@ -14,25 +14,14 @@ from tests.savedmodel.versions import MODELS, draw_weights, export
 
 __all__ = ["quiet_tensorflow"]
 
-RECIPE = {
-    "dataset": "mnist",
-    "model": "softmax",
-    "training_iteration": 1000,
-    "batch_size": 50,
-    "optimizer": "sgd",
-    "learning_rate": 0.5,
-    "schedule": "constant",
-    "seed": 0,
-}
+RECIPE = small.make_recipe().shaping()
 
 
-def make_manifest(*, accuracy=0.92, recipe=RECIPE, threads=1, **changed):
+def make_manifest(*, accuracy=0.92, recipe=RECIPE, **changed):
     return Manifest(
         **{
             "model_version": 1,
             "recipe": recipe,
-            "threads": threads,
-            "warmup_records": 3,
             "dataset_checksums": {"train-images": "00"},
             "metrics": {"validation": {"accuracy": accuracy, "examples": 100}},
             "signatures": {},
@@ -50,6 +39,7 @@ def publish(tmp_path):
     def put(version=1, **changed) -> Path:
         directory = tmp_path / str(version)
         directory.mkdir()
+        (directory / "saved_model.pb").write_bytes(b"1")
         write_manifest(directory, make_manifest(**changed))
         return directory
 
@@ -60,8 +50,8 @@ def publish(tmp_path):
 def want(tmp_path):
     """A version as it is asked for."""
 
-    def ask(version=1, *, min_accuracy=0.0, threads=1, warmup_records=3, **recipe) -> WantedVersion:
-        return WantedVersion(tmp_path, version, {**RECIPE, **recipe}, threads, warmup_records, min_accuracy)
+    def ask(version=1, **recipe) -> WantedVersion:
+        return WantedVersion(tmp_path, version, small.make_recipe(**recipe))
 
     return ask
 

@@ -61,7 +61,7 @@ def test_the_manifest_says_what_the_version_is(tmp_path, want):
     assert 7 == manifest.model_version
     assert (RECIPE, 1, CHECKSUMS, MADE_WITH) == (
         manifest.recipe,
-        manifest.threads,
+        manifest.recipe["threads"],
         manifest.dataset_checksums,
         manifest.made_with,
     )

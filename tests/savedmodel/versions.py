@@ -6,8 +6,8 @@ import tensorflow as tf
 from tasks.data.arrays import Split
 from tasks.model.architectures import find_architecture
 from tasks.savedmodel.export import export_version
+from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring import records as provenance
 from tests import small
 
 tf.get_logger().setLevel("ERROR")
@@ -39,17 +39,16 @@ def export(directory, version, model, weights, **settings):
     """Export into `directory`, measured on the small dataset; returns the manifest."""
     images, labels = small.make_images(100, seed=3)
     data = Split(images.reshape(-1, 784), labels)
-    recipe = {"dataset": "small", "model": model, "training_iteration": 1}
-    wanted = {"recipe": recipe, "threads": 1, "warmup_records": 3, "min_accuracy": 0.0, **settings}
+    recipe = small.make_recipe(model=model, training_iteration=1, **settings)
     directory.mkdir(parents=True)
     return export_version(
         directory,
-        WantedVersion(base_path=directory.parent, version=version, **wanted),
+        WantedVersion(directory.parent, version, recipe),
         scores=find_architecture(model).scores,
         weights=weights,
         measured_on={"validation": data, "test": data},
         dataset_checksums=small.SMALL.checksums,
-        made_with=provenance.made_with(),
+        made_with=made_with(),
     )
 
 

@@ -16,8 +16,8 @@ from tasks.model.architectures import find_architecture
 from tasks.savedmodel.export import export_version
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import ServedModel
+from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring import records as provenance
 from tests import small
 
 __all__ = ["quiet_tensorflow"]
@@ -38,19 +38,12 @@ def exported(tmp_path_factory):
         directory.mkdir(parents=True)
         export_version(
             directory,
-            WantedVersion(
-                base_path=base_path,
-                version=version,
-                recipe={"dataset": "small", "model": "softmax", "training_iteration": version},
-                threads=1,
-                warmup_records=3,
-                min_accuracy=0.0,
-            ),
+            WantedVersion(base_path, version, small.make_recipe(training_iteration=version)),
             scores=find_architecture("softmax").scores,
             weights=weights,
             measured_on={"validation": data, "test": data},
             dataset_checksums=small.SMALL.checksums,
-            made_with=provenance.made_with(),
+            made_with=made_with(),
         )
     return base_path
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from tasks.versions.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, write_manifest
+from tests import small
 from tests.savedmodel.conftest import RECIPE, make_manifest
 
 
@@ -45,22 +46,36 @@ def test_the_gate_looks_at_the_validation_split():
 
 def test_no_difference_to_the_same_recipe():
     """A recipe that is equal, whole numbers written as floats or not, differs in nothing."""
-    assert {} == make_manifest().differences(RECIPE, 1, 3)
-    assert {} == make_manifest().differences({**RECIPE, "seed": 0.0}, 1, 3)
+    assert {} == make_manifest().differences(small.make_recipe())
+    assert {} == make_manifest(recipe={**RECIPE, "seed": 0.0}).differences(small.make_recipe())
 
 
 def test_differences_give_both_values():
     """Every key in which recipe or threads differ is there with (value here, value asked for)."""
-    asked = {**RECIPE, "model": "cnn", "learning_rate": 0.004}
+    asked = small.make_recipe(model="cnn", optimizer="sgd", threads=4)
     expected = {"model": ("softmax", "cnn"), "learning_rate": (0.5, 0.004), "threads": (1, 4)}
-    assert expected == make_manifest().differences(asked, 4, 3)
+    assert expected == make_manifest().differences(asked)
 
 
 def test_a_key_that_one_side_lacks_is_a_difference():
     """A recipe of a package with other keys is another recipe."""
     newer = {**RECIPE, "dropout": 0.5}
-    assert {"dropout": (None, 0.5)} == make_manifest().differences(newer, 1, 3)
-    assert {"dropout": (0.5, None)} == make_manifest(recipe=newer).differences(RECIPE, 1, 3)
+    older = {key: value for key, value in RECIPE.items() if key != "seed"}
+    assert {"dropout": (0.5, None)} == make_manifest(recipe=newer).differences(small.make_recipe())
+    assert {"seed": (None, 0)} == make_manifest(recipe=older).differences(small.make_recipe())
+
+
+def test_the_gates_make_no_difference():
+    """What decides whether a version is published, and where a training is cut, is not in the manifest."""
+    assert {} == make_manifest().differences(small.make_recipe(min_accuracy=0.9, max_regression=0.1, segment=7))
+
+
+def test_keys_of_other_sections_stand_beside_the_recipe(tmp_path):
+    """`threads` and `warmup_records` are no keys of [recipe] in luigi.cfg, nor of `recipe` in the file."""
+    write_manifest(tmp_path, make_manifest())
+    content = json.loads((tmp_path / MANIFEST).read_bytes())
+    assert (1, 3) == (content["threads"], content["warmup_records"])
+    assert {"threads", "warmup_records"} == set(RECIPE) - set(content["recipe"])
 
 
 def test_without_a_manifest_there_is_none(tmp_path):
@@ -70,7 +85,12 @@ def test_without_a_manifest_there_is_none(tmp_path):
         assert read_manifest(place) is None
 
 
-GOOD = asdict(make_manifest())
+OTHER_KEYS = {"threads": 1, "warmup_records": 3}
+GOOD = {
+    **asdict(make_manifest()),
+    **OTHER_KEYS,
+    "recipe": {key: value for key, value in RECIPE.items() if key not in OTHER_KEYS},
+}
 
 
 @pytest.mark.parametrize(

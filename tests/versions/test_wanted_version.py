@@ -3,7 +3,9 @@
 import pytest
 
 from tasks.errors import VersionConflict
-from tasks.versions.wanted_version import LARGEST_VERSION, WantedVersion
+from tasks.versions.numbers import LARGEST_VERSION
+from tasks.versions.wanted_version import WantedVersion
+from tests import small
 from tests.savedmodel.conftest import RECIPE
 
 WAYS_OUT = (
@@ -17,7 +19,7 @@ def test_a_version_that_is_not_there_has_nothing_in_its_way(want):
     wanted = want()
     assert not wanted.exists()
     assert wanted.obstacle() is None
-    wanted.refuse_obstacles()
+    wanted.check_publishable()
 
 
 def test_a_version_that_is_there_exists(publish, want):
@@ -26,12 +28,12 @@ def test_a_version_that_is_there_exists(publish, want):
     wanted = want(min_accuracy=0.92)
     assert wanted.exists()
     assert wanted.obstacle() is None
-    wanted.refuse_obstacles()
+    wanted.check_publishable()
 
 
 def test_a_version_lies_under_its_number(tmp_path):
     """The largest int64 is a folder's name like any other."""
-    wanted = WantedVersion(tmp_path, LARGEST_VERSION, RECIPE, 1, 3, 0.0)
+    wanted = WantedVersion(tmp_path, LARGEST_VERSION, small.make_recipe())
     assert tmp_path / "9223372036854775807" == wanted.path
 
 
@@ -45,7 +47,7 @@ def test_looking_makes_nothing(tmp_path, want):
 def test_another_recipe_is_in_the_way(publish, want):
     """The conflict names every key with both values, says that nothing was overwritten, and the ways out."""
     path = publish()
-    wanted = want(model="cnn", batch_size=128, threads=2)
+    wanted = want(model="cnn", batch_size=128, optimizer="sgd", learning_rate=0.5, threads=2)
     assert not wanted.exists()
     expected = (
         f"{path} is there with another recipe: model is softmax, asked for cnn, batch_size is 50, asked for 128, "
@@ -53,7 +55,7 @@ def test_another_recipe_is_in_the_way(publish, want):
     )
     assert expected == wanted.obstacle()
     with pytest.raises(VersionConflict) as caught:
-        wanted.refuse_obstacles()
+        wanted.check_publishable()
     assert expected == str(caught.value)
 
 
@@ -68,6 +70,21 @@ def test_a_version_with_too_low_an_accuracy_is_in_the_way(publish, want):
         f"{WAYS_OUT.format(path=path)}"
     )
     assert expected == wanted.obstacle()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda file: file.unlink(), "saved_model.pb is missing"),
+        (lambda file: file.write_bytes(b"12"), "saved_model.pb has 2 bytes, its manifest says 1"),
+    ],
+)
+def test_a_version_without_all_of_its_files_is_in_the_way(publish, want, damage, told):
+    """It is not complete, and what is missing or has another size is named."""
+    path = publish()
+    damage(path / "saved_model.pb")
+    assert not want().exists()
+    assert f"{path} is there, but damaged: {told}; nothing was overwritten. " in str(want().obstacle())
 
 
 def empty_folder(path):
@@ -105,7 +122,7 @@ def test_a_base_path_that_is_a_file_is_in_the_way(tmp_path, below):
     """The file is named, so that nothing is trained for a version that cannot be written."""
     (tmp_path / "base").write_text("")
     base = tmp_path / "base" / below
-    wanted = WantedVersion(base, 1, RECIPE, 1, 3, 0.0)
+    wanted = WantedVersion(base, 1, small.make_recipe())
     assert not wanted.exists()
     assert f"{base}: {tmp_path / 'base'} is a file where a folder is needed" == wanted.obstacle()
 
@@ -122,7 +139,7 @@ def test_another_name_for_the_number_is_in_the_way(tmp_path, name):
     """The server takes `007` for version 7, so that 7 is not published beside it; 7.denied and 17 are no such names."""
     for other in ("7.denied", "17"):
         (tmp_path / other).mkdir()
-    wanted = WantedVersion(tmp_path, 7, RECIPE, 1, 3, 0.0)
+    wanted = WantedVersion(tmp_path, 7, small.make_recipe())
     assert wanted.obstacle() is None
     (tmp_path / name).mkdir()
     assert f"{tmp_path / name} is version 7 to the server already. Rename it" in str(wanted.obstacle())

@@ -7,8 +7,8 @@ import pytest
 
 import tasks
 from tasks.data.dataset import MNIST
+from tasks.recipes.recipe import KEYS
 from tasks.wiring import luigi_defaults as runtime
-from tasks.wiring import recipe_lookup as recipes
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "luigi.cfg").read_text(encoding="utf-8")
@@ -29,9 +29,8 @@ def shown():
 
 def default(section, key, value):
     """The default in the code, and the value as it is read."""
-    checks = {"recipe": recipes.KEYS, "training": recipes.TRAINING_KEYS, "export": recipes.EXPORT_KEYS}
-    if section in checks:
-        return recipes.DEFAULTS[key], checks[section][key](value)
+    if key in KEYS and section == KEYS[key].section:
+        return KEYS[key].default, KEYS[key].check.check_value(key, value)
     if section in runtime.DEFAULTS:
         return runtime.DEFAULTS[section][key], value
     if (section, key) == ("DownloadDataset", "mirrors"):
@@ -50,5 +49,7 @@ def test_a_commented_line_is_the_default(section, key, value):
 
 def test_every_default_is_shown():
     """Each setting of recipes, training, export and Luigi that has one default in the code is in the file."""
-    expected = {key for settings in runtime.DEFAULTS.values() for key in settings} | set(recipes.DEFAULTS)
+    expected = {key for settings in runtime.DEFAULTS.values() for key in settings} | {
+        name for name, key in KEYS.items() if key.default is not None
+    }
     assert expected <= {key for _, key, _ in shown()}

@@ -6,10 +6,11 @@ from dataclasses import asdict
 import pytest
 from luigi.configuration import get_config
 
-from tasks import ExportAllVersions, ExportVersion, TrainModel
+from tasks import DownloadDataset, ExportAllVersions, ExportVersion, TrainModel
 from tasks.errors import InvalidParameter
 from tasks.model.architectures import ARCHITECTURES
-from tasks.wiring import recipe_lookup as recipes
+from tasks.recipes.recipe import KEYS, Recipe
+from tasks.wiring.recipe_lookup import check_config, complete_values
 
 OURS = re.compile(r"recipe(\..*)?|training|ExportVersion|ExportAllVersions|TrainModel")
 
@@ -21,7 +22,7 @@ def configure():
     before = {section: dict(config[section]) for section in config.sections() if OURS.fullmatch(section)}
 
     def forget():
-        recipes.check_config.cache_clear()
+        check_config.cache_clear()
         for section in [section for section in config.sections() if OURS.fullmatch(section)]:
             config.remove_section(section)
 
@@ -34,6 +35,11 @@ def configure():
     yield put
     forget()
     put(before)
+
+
+def complete(given, version=None):
+    """The recipe that is completed from what is given."""
+    return Recipe(**complete_values({**dict.fromkeys(KEYS), **given}, version))
 
 
 @pytest.fixture(autouse=True)
@@ -53,13 +59,17 @@ def test_the_default_is_the_tutorials_recipe():
         "schedule": "constant",
         "seed": 0,
         "min_accuracy": 0.0,
+        "threads": 1,
+        "segment": 1000,
+        "warmup_records": 3,
+        "max_regression": None,
     }
-    assert expected == asdict(recipes.complete_recipe({}))
+    assert expected == asdict(complete({}))
 
 
 def test_each_model_has_an_optimizer_and_a_rate_of_its_own():
     """What neither command line nor luigi.cfg says about training comes from the architecture."""
-    recipe = recipes.complete_recipe({"model": "cnn"})
+    recipe = complete({"model": "cnn"})
     own = ARCHITECTURES["cnn"]
     assert (own.optimizer, own.learning_rate) == (recipe.optimizer, recipe.learning_rate)
     assert "adam" == recipe.optimizer
@@ -84,7 +94,7 @@ def test_the_nearest_place_wins(configure, key, values):
     on_the_command_line, of_the_version, of_all, default = values
 
     def found(given):
-        return getattr(recipes.complete_recipe(given, 7), key)
+        return getattr(complete(given, 7), key)
 
     assert default == found({})
     configure({"recipe": {key: of_all}})
@@ -95,28 +105,26 @@ def test_the_nearest_place_wins(configure, key, values):
     assert on_the_command_line == found({key: str(on_the_command_line)})
 
 
-def test_every_key_has_its_place_in_the_order():
-    """The recipe's fields are the keys that are checked, in the same order."""
-    assert list(asdict(recipes.complete_recipe({}))) == list(recipes.KEYS)
+@pytest.mark.parametrize("name", KEYS)
+def test_every_key_is_read_from_its_section(configure, name):
+    """A key of the table is looked up in the section that the table names, and in the version's if that is [recipe]."""
+    key = KEYS[name]
+    value = {"dataset": "digits", "model": "cnn", "optimizer": "momentum", "schedule": "linear"}.get(name, 1)
+    configure({key.section: {name: value}})
+    assert value == getattr(complete({}), name)
 
 
 def test_without_a_version_no_section_of_one_applies(configure):
     """The recipe of data and training tasks, which belong to no version, takes [recipe] alone."""
     configure({"recipe": {"seed": 1}, "recipe.1": {"seed": 2}})
-    assert 1 == recipes.complete_recipe({}).seed
+    assert 1 == complete({}).seed
 
 
 def test_keys_may_be_written_with_dashes(configure):
     """`batch-size` in luigi.cfg is `batch_size`, as in Luigi's own sections, which warn of it."""
     configure({"recipe": {"batch-size": 20}})
     with pytest.warns(DeprecationWarning, match=r"\[recipe\] batch-size \(with dashes\) should be avoided"):
-        assert 20 == recipes.complete_recipe({}).batch_size
-
-
-def test_the_gate_shapes_nothing():
-    """`shaping` leaves out min_accuracy alone."""
-    recipe = recipes.complete_recipe({})
-    assert {"min_accuracy"} == set(asdict(recipe)) - set(recipe.shaping())
+        assert 20 == complete({}).batch_size
 
 
 BAD = [
@@ -162,7 +170,7 @@ def pattern(allowed):
 def test_a_bad_value_is_refused(key, value, allowed):
     """The error names key, value and what is allowed."""
     with refuses(re.escape(f"{key} = {value!r}: allowed is ") + pattern(allowed)):
-        recipes.complete_recipe({key: value})
+        complete({key: value})
 
 
 @pytest.mark.parametrize(
@@ -173,18 +181,18 @@ def test_a_bad_value_in_the_file_is_refused(configure, section, key, value, allo
     """For a value of luigi.cfg, the error names its section too."""
     configure({section: {key: value}})
     with refuses(re.escape(f"luigi.cfg [{section}] {key} = {value!r}: allowed is ") + pattern(allowed)):
-        recipes.complete_recipe({}, 7)
+        complete({}, 7)
 
 
 @pytest.mark.parametrize(("dataset", "available"), [("digits", 1197), ("mnist", 55000)])
 def test_a_batch_above_the_training_set_is_refused(dataset, available):
     """The largest batch is all training images."""
-    assert available == recipes.complete_recipe({"dataset": dataset, "batch_size": available}).batch_size
+    assert available == complete({"dataset": dataset, "batch_size": available}).batch_size
     with refuses(
         f"batch_size = {available + 1}: dataset '{dataset}' has {available:,} training images; "
         f"allowed are whole numbers from 1 to {available:,}"
     ):
-        recipes.complete_recipe({"dataset": dataset, "batch_size": available + 1})
+        complete({"dataset": dataset, "batch_size": available + 1})
 
 
 @pytest.mark.parametrize(
@@ -208,20 +216,20 @@ def test_a_key_without_effect_is_refused(configure, section, key, text):
     """A key in the wrong section and one that nobody knows are named, with what is allowed or where it belongs."""
     configure({section: {key: "1"}})
     with refuses(re.escape(f"luigi.cfg [{section}] {key}: ") + text):
-        recipes.complete_recipe({})
+        complete({})
 
 
 def test_a_misplaced_key_written_with_dashes_is_refused_too(configure):
     """`batch-size` is as misplaced as `batch_size`."""
     configure({"ExportVersion": {"batch-size": 1}})
     with pytest.raises(InvalidParameter, match=r"^luigi\.cfg \[ExportVersion\] batch_size: recipe keys belong"):
-        recipes.complete_recipe({})
+        complete({})
 
 
 def test_other_keys_of_a_task_may_stand_in_its_section(configure):
     """base_path and work_dir under [ExportVersion] are Luigi's own business."""
     configure({"ExportVersion": {"base_path": "models", "work_dir": "elsewhere"}})
-    assert 50 == recipes.complete_recipe({}).batch_size
+    assert 50 == complete({}).batch_size
 
 
 @pytest.mark.parametrize("name", ["x", "", "0", "-1", "1.5", "01", str(2**63)])
@@ -231,40 +239,40 @@ def test_a_recipe_of_no_version_is_refused(configure, name):
     with refuses(
         re.escape(f"luigi.cfg [recipe.{name}]: version {name!r}: allowed are whole numbers from 1 to {2**63 - 1}")
     ):
-        recipes.complete_recipe({})
+        complete({})
 
 
-def test_threads_and_segment_come_from_their_section(configure):
-    """Given before [training] before the default."""
-    assert (1, 1000) == (recipes.training_setting("threads"), recipes.training_setting("segment"))
-    configure({"training": {"threads": 2, "segment": 50}})
-    assert (2, 50) == (recipes.training_setting("threads"), recipes.training_setting("segment"))
-    assert 3 == recipes.training_setting("threads", "3")
+def test_only_what_a_task_has_is_completed():
+    """The download has no key but the dataset, and asks for no other."""
+    assert {"dataset": "mnist"} == complete_values({"dataset": None, "work_dir": "work"})
+    assert "mnist" == DownloadDataset().dataset
 
 
 @pytest.mark.parametrize("threads", ["0", "-1", "257", "many"])
 def test_bad_threads_are_refused(configure, threads):
     """Section, key, value and what is allowed are told."""
     with refuses(f"threads = '{threads}': allowed is a whole number from 1 to 256"):
-        recipes.training_setting("threads", threads)
+        complete({"threads": threads})
     configure({"training": {"threads": threads}})
     with refuses(rf"luigi\.cfg \[training\] threads = '{threads}': allowed is a whole number from 1 to 256"):
-        recipes.training_setting("threads")
+        complete({})
 
 
 @pytest.mark.parametrize(
     ("schedule", "given", "expected"),
-    [("constant", None, 0), ("constant", 500, 0), ("linear", None, 200), ("cosine", "500", 500), ("linear", 200, 200)],
+    [("constant", 0, 0), ("constant", 500, 0), ("linear", 0, 200), ("cosine", "500", 500), ("linear", 200, 200)],
 )
 def test_a_schedule_that_ends_knows_when(schedule, given, expected):
     """A schedule ends with the training unless told otherwise; the constant one never does."""
-    assert expected == recipes.total_iterations(schedule, 200, given)
+    assert expected == TrainModel(schedule=schedule, training_iteration=200, total_iterations=given).schedule_end
 
 
 def test_a_schedule_cannot_end_before_the_training():
     """A total below the iterations that are asked for is refused."""
-    with refuses("total_iterations = 199: allowed is a whole number from 200 to 10,000,000"):
-        recipes.total_iterations("linear", 200, 199)
+    with refuses(
+        r"total_iterations = 199: allowed are 0 and whole numbers from 200 \(training_iteration\) to 10,000,000"
+    ):
+        TrainModel(schedule="linear", training_iteration=200, total_iterations=199).complete()
 
 
 def test_what_holds_for_a_version_alone_holds_for_it_in_a_set(configure):
