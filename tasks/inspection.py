@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tasks.savedmodel.verification import Verified
 
 
+SHAPING = {name for name, key in KEYS.items() if key.shapes}
+
+
 class InspectionTask(ReportedTask):
     """A look at the versions of a base path."""
 
@@ -81,7 +84,7 @@ class RebuildVersions(InspectionTask):
     work_dir = FolderParameter(default="work", description="folder with archives and arrays, and room for the versions")
 
     def run(self) -> Iterator[Any]:
-        scratch = Path(self.work_dir, "rebuilt", digest(self.base_path))
+        scratch = Path(self.work_dir, f"rebuilt-{digest(self.base_path)}")
         exports = {folder: self.make_again(folder, manifest, scratch) for folder, manifest in self.found.items()}
         tasks = {folder: made for folder, made in exports.items() if isinstance(made, ExportVersion)}
         yield [
@@ -117,9 +120,8 @@ class RebuildVersions(InspectionTask):
             dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
             if dict(manifest.dataset_checksums) != dataset.checksums:
                 raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
-            unknown = sorted(set(manifest.recipe) - set(KEYS))
-            if unknown:
-                raise InvalidParameter(f"its recipe has the key {unknown[0]}, which this release does not know")
+            if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
+                raise InvalidParameter("its manifest holds no recipe of this release")
             return ExportVersion(
                 **manifest.recipe,
                 version=manifest.model_version,

@@ -50,10 +50,10 @@ def _label(run, version):
 class TestVerify:
     """The table, the exit code, and that nothing is changed."""
 
-    def test_a_good_tree_is_rebuilt_to_the_same_bytes(self, run):
-        """Trained and exported again from their manifests, both versions have the same bytes; nothing stays."""
+    def test_a_good_tree_is_good(self, run):
+        """Each version has a line in the table, and nothing is changed."""
         before, work = read_tree(run.base), names_in(run.directory / "work")
-        result = run("VerifyVersions", "--rebuild", check=0)
+        result = run("VerifyVersions", check=0)
         table = [line.split() for line in result.stdout.splitlines()]
         assert [["version", "state", "model", "validation", "test"]] == table[:1]
         assert [["1", "good", "softmax"], ["2", "good", "cnn"]] == [row[:3] for row in table[1:]]
@@ -61,18 +61,17 @@ class TestVerify:
         assert work == names_in(run.directory / "work")
 
     def test_errors_give_an_exit_code_and_a_last_line(self, run):
-        """A changed byte is in the table, in the last line and in the exit code; rebuilding it names the file."""
+        """A changed byte is in the table, in the last line and in the exit code."""
         data = run.base / "1" / "variables" / "variables.data-00000-of-00001"
         content = bytearray(data.read_bytes())
         content[100] ^= 1
         data.write_bytes(bytes(content))
         before = read_tree(run.base)
-        result = run("VerifyVersions", "--versions", "1", "--rebuild", check=30)
+        result = run("VerifyVersions", "--versions", "1", check=30)
         name = "variables/variables.data-00000-of-00001"
         assert f"error   1: {name} was changed: SHA-256 " in result.stdout
-        assert f"error   1: made again, it differs in {name}\n" in result.stdout
         assert "1                    error    softmax" in result.stdout
-        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 3 errors; the first: 1: ")
+        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 2 errors; the first: 1: ")
         assert "Traceback" not in result.stderr
         assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
@@ -82,6 +81,52 @@ class TestVerify:
         (run.base / "1" / "variables" / "variables.index").unlink()
         result = run("VerifyVersions", check=30)
         assert ": 1 error; the first: 1: variables/variables.index is missing; the server " in last_line(result)
+
+    def test_a_missing_base_path_is_an_error(self, run_luigi):
+        """Where nothing is, nothing is made."""
+        result = run_luigi("VerifyVersions", "--base-path", "nowhere", check=30)
+        assert "nowhere is not there; the server's poll fails then, for all its models" in last_line(result)
+        assert [] == [name for name in names_in(run_luigi.directory) if name == "nowhere"]
+
+
+class TestRebuild:
+    """Versions that are made again by the ordinary tasks, somewhere else."""
+
+    @pytest.mark.parametrize("workers", [1, 2])
+    def test_a_good_tree_is_made_again_to_the_same_bytes(self, run, workers):
+        """Trained and exported again from their manifests, both versions have the same bytes; nothing stays."""
+        before, work = read_tree(run.base), names_in(run.directory / "work")
+        result = run("RebuildVersions", f"--workers={workers}", check=0)
+        assert [["1", "equal"], ["2", "equal"]] == [line.split() for line in result.stdout.splitlines()[1:]]
+        assert before == read_tree(run.base)
+        assert work == names_in(run.directory / "work")
+
+    def test_it_is_trained_again(self, run):
+        """A checkpoint that was tampered with is not what the versions are compared with."""
+        for state in run.directory.glob("work/training/*/*/*"):
+            state.write_bytes(b"")
+        run("RebuildVersions", "--versions=1", check=0)
+
+    def test_a_changed_file_is_named(self, run):
+        """The version that differs is in the table, in the last line and in the exit code."""
+        data = run.base / "1" / "variables" / "variables.data-00000-of-00001"
+        content = bytearray(data.read_bytes())
+        content[100] ^= 1
+        data.write_bytes(bytes(content))
+        result = run("RebuildVersions", check=30)
+        assert [["1", "differs"], ["2", "equal"]] == [line.split() for line in result.stdout.splitlines()[1:3]]
+        told = f"1: made again, it differs in {data.relative_to(run.base / '1')}"
+        assert f"ERROR: RebuildVersions: {run.base}: 1 error; the first: {told}" == last_line(result)
+
+    def test_the_luigi_cfg_of_today_does_not_matter(self, run):
+        """A version is made from the recipe in its manifest, whatever the configuration says now."""
+        run.configure(CONFIG + "batch_size = 7\n[recipe.1]\nseed = 3\nmin_accuracy = 1\n[training]\nthreads = 2\n")
+        run("RebuildVersions", "--versions=1", check=0)
+
+    def test_a_version_that_is_not_there_is_an_error(self, run):
+        """Nothing is made for a number that nothing bears."""
+        result = run("RebuildVersions", "--versions=1,9", check=30)
+        assert f"ERROR: RebuildVersions: {run.base}: there is no version 9" == last_line(result)
 
     def test_a_rebuild_says_what_else_has_changed(self, run):
         """A manifest that was made with another release names both; one of other archives or recipes is not trained."""
@@ -94,18 +139,12 @@ class TestVerify:
         for version, changes in changed.items():
             path = run.base / version / "assets.extra" / "manifest.json"
             path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-        result = run("VerifyVersions", "--rebuild", check=30)
+        result = run("RebuildVersions", check=30)
         assert (
             "made again, it differs in assets.extra/manifest.json (made with tensorflow 1.0, here 2." in result.stdout
         )
         assert "error   2: cannot be made again: it was made from another small, the archives differ" in result.stdout
         assert "error   3: cannot be made again: its manifest holds no recipe of this release" in result.stdout
-
-    def test_a_missing_base_path_is_an_error(self, run_luigi):
-        """Where nothing is, nothing is made."""
-        result = run_luigi("VerifyVersions", "--base-path", "nowhere", check=30)
-        assert "nowhere is not there; the server's poll fails then, for all its models" in last_line(result)
-        assert [] == [name for name in names_in(run_luigi.directory) if name == "nowhere"]
 
 
 class TestGates:
