@@ -67,6 +67,9 @@ def check_config(sections: tuple[str, ...]) -> None:
             _check_known(section, keys, SECTIONS[name])
             if dot:
                 _check_version(section, version)
+            elif name != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
+                for key in keys:
+                    _look_up(key, None, None)
         elif section.lower().startswith(RECIPE):
             raise InvalidParameter(
                 f"luigi.cfg [{section}]: not read; allowed are [recipe] (all versions) and [recipe.N] (version N)"
