@@ -93,7 +93,8 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     from tasks.model.architectures import find_architecture
     from tasks.model.evaluation import evaluate
     from tasks.model.training import TrainingPlan, train
-    from tasks.savedmodel.loaded_model import load_saved_model, write_saved_model
+    from tasks.savedmodel.loaded_model import load_saved_model
+    from tasks.savedmodel.writer import write_saved_model
 
     data = splits.training
     plan = TrainingPlan("cnn", "adam", min(128, len(data.labels)), 0.004, "linear", 0, iterations)

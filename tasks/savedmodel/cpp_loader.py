@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import TAGS
+from tasks.savedmodel.signatures import TAGS
 
 INDEX = Path("variables", "variables.index")
 VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}

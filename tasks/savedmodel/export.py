@@ -14,8 +14,9 @@ from tasks.errors import ExportFailed
 from tasks.model.evaluation import Evaluation, evaluate
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.golden import write_golden
-from tasks.savedmodel.loaded_model import LoadedModel, Scores, check_agreement, load_saved_model, write_saved_model
+from tasks.savedmodel.loaded_model import LoadedModel, check_agreement, load_saved_model
 from tasks.savedmodel.warmup import replay_warmup, write_warmup
+from tasks.savedmodel.writer import Scores, write_saved_model
 from tasks.storage import checksums
 from tasks.versions.manifest import Manifest, write_manifest
 from tasks.versions.wanted_version import WantedVersion

@@ -19,8 +19,16 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, LoadedModel, as_floats
-from tasks.savedmodel.replay import PredictionLog, answer, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.loaded_model import LoadedModel
+from tasks.savedmodel.prediction_requests import (
+    PredictionLog,
+    classify_request,
+    predict_request,
+    read_logs,
+    write_logs,
+)
+from tasks.savedmodel.replay import answer
+from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, as_floats
 
 GOLDEN = Path("assets.extra", "golden")
 ANSWERS = GOLDEN / "answers.tfrecord"

@@ -13,8 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import LoadedModel, as_floats
-from tasks.savedmodel.replay import PredictionLog, answer, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.loaded_model import LoadedModel
+from tasks.savedmodel.prediction_requests import (
+    PredictionLog,
+    classify_request,
+    predict_request,
+    read_logs,
+    write_logs,
+)
+from tasks.savedmodel.replay import answer
+from tasks.savedmodel.signatures import as_floats
 
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 MOST_RECORDS = 1000

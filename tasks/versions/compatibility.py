@@ -79,7 +79,8 @@ def judge(baseline: Baseline | None, manifest: Manifest, validation: Any) -> dic
     """
     from tasks.savedmodel.cpp_loader import read_meta_graph
     from tasks.savedmodel.export import measure
-    from tasks.savedmodel.loaded_model import PREDICT_SIGNATURE, describe_signatures, load_saved_model
+    from tasks.savedmodel.loaded_model import load_saved_model
+    from tasks.savedmodel.signatures import PREDICT_SIGNATURE, describe_signatures
 
     if baseline is None:
         return {}

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tasks.model.checkpoints import load_state
 from tasks.savedmodel.golden import GOLDEN, TOLERANCE, read_golden, score_difference
-from tasks.savedmodel.replay import classify_request, predict_request
+from tasks.savedmodel.prediction_requests import classify_request, predict_request
 from tests import small
 from tests.conftest import CommandLine, free_port
 from tests.model_server import serve

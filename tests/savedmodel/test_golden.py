@@ -10,7 +10,7 @@ import tensorflow as tf
 from tasks.errors import ExportFailed
 from tasks.savedmodel.golden import ANSWERS, GOLDEN, IMAGES, TOLERANCE, read_golden, replay_golden, score_difference
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.savedmodel.replay import write_logs
+from tasks.savedmodel.prediction_requests import write_logs
 from tests.model_server import serve
 from tests.savedmodel.versions import MODELS, draw_weights, expected_scores, export
 

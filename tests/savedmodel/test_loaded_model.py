@@ -12,8 +12,9 @@ import tensorflow as tf
 
 from tasks.errors import ExportFailed
 from tasks.model.architectures import find_architecture
-from tasks.savedmodel import loaded_model as saved_model
-from tasks.savedmodel.loaded_model import check_agreement, load_saved_model, write_saved_model
+from tasks.savedmodel import loaded_model, signatures, writer
+from tasks.savedmodel.loaded_model import check_agreement, load_saved_model
+from tasks.savedmodel.writer import write_saved_model
 from tests import disks, small
 
 tf1 = tf.compat.v1
@@ -163,7 +164,7 @@ def test_it_is_tagged_for_serving(written):
 def test_scores_are_those_of_the_architecture(written, model):
     """What is served is the softmax of the logits of the weights that were handed in."""
     weights = make_weights(model)
-    images = saved_model.as_floats(IMAGES[:10])
+    images = signatures.as_floats(IMAGES[:10])
     expected = find_architecture(model).scores(tf.constant(images), lambda name, shape, fan_in=0: weights[name])  # noqa: ARG005
     with load_saved_model(written / model) as loaded:
         np.testing.assert_allclose(expected.numpy(), loaded.predict(IMAGES[:10]), atol=1e-6)
@@ -186,13 +187,13 @@ def test_images_are_scored_in_batches(written, monkeypatch):
     """How many images go into one batch makes no difference, and none is left out."""
     with load_saved_model(written / "softmax") as loaded:
         expected = loaded.predict(IMAGES)
-        monkeypatch.setattr(saved_model, "BATCH", 50)
+        monkeypatch.setattr(loaded_model, "BATCH", 50)
         np.testing.assert_allclose(expected, loaded.predict(IMAGES), atol=1e-6)
 
 
 def test_pixels_become_fractions():
     """0 to 255 becomes 0 to 1 in float32."""
-    found = saved_model.as_floats(np.array([0, 51, 255], np.uint8))
+    found = signatures.as_floats(np.array([0, 51, 255], np.uint8))
     assert np.float32 == found.dtype
     np.testing.assert_allclose([0, 0.2, 1], found, atol=1e-7)
 
@@ -200,7 +201,7 @@ def test_pixels_become_fractions():
 def test_an_image_is_an_example():
     """The feature `x` carries the image's floats unchanged."""
     image = np.random.RandomState(0).random_sample(784).astype(np.float32)
-    found = tf.train.Example.FromString(saved_model.as_example(image))
+    found = tf.train.Example.FromString(signatures.as_example(image))
     assert ["x"] == list(found.features.feature)
     np.testing.assert_array_equal(image, np.float32(found.features.feature["x"].float_list.value))
 
@@ -270,17 +271,17 @@ def write_other(directory, signatures):
         examples = tf1.placeholder(tf.string, [None], "examples")
         weight = tf1.get_variable("weight", [784, 10], initializer=tf1.ones_initializer(), use_resource=True)
         session.run(weight.initializer)
-        saved_model._write(directory, session, signatures(images, examples, weight))
+        writer._write(directory, session, signatures(images, examples, weight))
     return directory
 
 
 def only_predict(images, examples, weight):  # noqa: ARG001 - one of the two inputs is not used
-    return {"predict_images": saved_model._predict_signature(images, tf.matmul(images, weight))}
+    return {"predict_images": writer._predict_signature(images, tf.matmul(images, weight))}
 
 
 def only_classify(images, examples, weight):  # noqa: ARG001 - as above
     scores = tf.matmul(tf.zeros([tf.shape(examples)[0], 784]), weight)
-    return {"serving_default": saved_model._classify_signature(examples, tf.as_string(scores), scores)}
+    return {"serving_default": writer._classify_signature(examples, tf.as_string(scores), scores)}
 
 
 @pytest.mark.parametrize(
@@ -305,8 +306,8 @@ def two_signatures(*, offset, order):
         classes = tf.constant([[str(kind) for kind in order]])
         many = tf.stack([tf.shape(examples)[0], 1])
         return {
-            "predict_images": saved_model._predict_signature(images, tf.tile(scores, [tf.shape(images)[0], 1])),
-            "serving_default": saved_model._classify_signature(examples, tf.tile(classes, many), tf.tile(rows, many)),
+            "predict_images": writer._predict_signature(images, tf.tile(scores, [tf.shape(images)[0], 1])),
+            "serving_default": writer._classify_signature(examples, tf.tile(classes, many), tf.tile(rows, many)),
         }
 
     return signatures
@@ -358,7 +359,7 @@ def test_a_weight_that_is_used_twice_is_one(tmp_path):
 
     weights = make_weights("softmax")
     write_saved_model(tmp_path, scores, weights)
-    images = saved_model.as_floats(IMAGES[:5])
+    images = signatures.as_floats(IMAGES[:5])
     expected = tf.nn.softmax((images - images[:, ::-1]) @ weights["weights"])
     with load_saved_model(tmp_path) as loaded:
         np.testing.assert_allclose(expected, loaded.predict(IMAGES[:5]), atol=1e-5)

@@ -10,7 +10,8 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_
 
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.savedmodel.replay import answer, classify_request, predict_request
+from tasks.savedmodel.prediction_requests import classify_request, predict_request
+from tasks.savedmodel.replay import answer
 from tests.model_server import serve
 from tests.savedmodel.versions import MODELS, expected_scores
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tasks.savedmodel.golden import ANSWERS
-from tasks.savedmodel.replay import PredictionLog, predict_request, write_logs
+from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, write_logs
 from tasks.savedmodel.verification import verify_tree, verify_version
 from tasks.savedmodel.warmup import WARMUP
 from tasks.versions.manifest import MANIFEST

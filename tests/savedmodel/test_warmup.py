@@ -7,7 +7,7 @@ import tensorflow as tf
 from tasks.errors import ExportFailed
 from tasks.savedmodel import export as export_room
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.savedmodel.replay import PredictionLog, predict_request, read_logs, write_logs
+from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, read_logs, write_logs
 from tasks.savedmodel.warmup import MOST_RECORDS, WARMUP, replay_warmup, write_warmup
 from tests import small
 from tests.savedmodel.versions import draw_weights, export
