@@ -1,6 +1,6 @@
 """The answers that the server gives to a request, on a SavedModel loaded here.
 
-What is refused is what `predict_util.cc`, `classifier.cc` and `regressor.cc` of TensorFlow Serving refuse.
+What is refused is what `predict_util.cc` and `classifier.cc` of TensorFlow Serving refuse.
 """
 
 from __future__ import annotations
@@ -11,25 +11,38 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, predict_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2
 
 from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.savedmodel.prediction_requests import PredictionLog
 from tasks.savedmodel.tensorflow_errors import reason_of
 
-METHODS = {"predict": tf.saved_model.PREDICT_METHOD_NAME, "classify": tf.saved_model.CLASSIFY_METHOD_NAME}
-REGRESS = tf.saved_model.REGRESS_METHOD_NAME
+CLASSIFY = tf.saved_model.CLASSIFY_METHOD_NAME
+METHODS = (tf.saved_model.PREDICT_METHOD_NAME, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
+
+
+def can_replay(log: Any) -> bool:
+    """False for what the server answers and no version of this package carries.
+
+    That is Regress, MultiInference, and a Classify whose examples share a context.
+    """
+    kind = log.WhichOneof("log_type")
+    if kind == "classify_log":
+        return bool(log.classify_log.request.input.WhichOneof("kind") != "example_list_with_context")
+    return kind not in {"regress_log", "multi_inference_log"}
 
 
 def answer(model: LoadedModel, log: Any) -> Any:
     """The PredictionLog with the request of `log` and the model's response to it.
 
     Raises:
-        ValueError: the server would refuse the request, or the model fails on it; the text says why.
+        ValueError: the server would refuse the request, the model fails on it, or it cannot be replayed here.
     """
     answered, kind = PredictionLog(), log.WhichOneof("log_type")
     if kind is None:
         return answered  # the server takes a record that asks for nothing for a success
+    if not can_replay(log):
+        raise ValueError("not replayed here")
     if kind not in _ANSWERS:
         raise ValueError(f"the server replays no {kind}")
     getattr(answered, kind).request.CopyFrom(getattr(log, kind).request)
@@ -43,7 +56,7 @@ def answer(model: LoadedModel, log: Any) -> Any:
 
 
 def _predict(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name)
+    signature = _signature(model, request.model_spec.signature_name, METHODS)
     if set(request.inputs) != set(signature.inputs):
         raise ValueError(f"inputs are {sorted(request.inputs)}, the signature has {sorted(signature.inputs)}")
     wanted = list(request.output_filter) or sorted(signature.outputs)
@@ -59,8 +72,8 @@ def _predict(model: LoadedModel, request: Any) -> Any:
 
 
 def _classify(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name, METHODS["classify"])
-    values = _run_examples(model, signature, request.input, rank=2)
+    signature = _signature(model, request.model_spec.signature_name, (CLASSIFY,))
+    values = _run_examples(model, signature, request.input.example_list.examples)
     response = classification_pb2.ClassificationResponse()
     for row in range(len(next(iter(values.values())))):
         classifications = response.result.classifications.add()
@@ -71,36 +84,7 @@ def _classify(model: LoadedModel, request: Any) -> Any:
     return response
 
 
-def _regress(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name, REGRESS)
-    values = _run_examples(model, signature, request.input, rank=1)
-    response = regression_pb2.RegressionResponse()
-    for value in values["outputs"]:
-        response.result.regressions.add(value=float(value))
-    return response
-
-
-def _multi_inference(model: LoadedModel, request: Any) -> Any:
-    response = inference_pb2.MultiInferenceResponse()
-    for task in request.tasks:
-        result = response.results.add()
-        if task.method_name == METHODS["classify"]:
-            part = classification_pb2.ClassificationRequest(model_spec=task.model_spec, input=request.input)
-            result.classification_result.CopyFrom(_classify(model, part).result)
-        elif task.method_name == REGRESS:
-            part = regression_pb2.RegressionRequest(model_spec=task.model_spec, input=request.input)
-            result.regression_result.CopyFrom(_regress(model, part).result)
-        else:
-            raise ValueError(f"the server infers nothing by the method {task.method_name!r}")
-    return response
-
-
-_ANSWERS = {
-    "predict_log": _predict,
-    "classify_log": _classify,
-    "regress_log": _regress,
-    "multi_inference_log": _multi_inference,
-}
+_ANSWERS = {"predict_log": _predict, "classify_log": _classify}
 
 
 def _as_fields(value: NDArray[Any]) -> Any:
@@ -112,20 +96,19 @@ def _as_fields(value: NDArray[Any]) -> Any:
     return tensor
 
 
-def _signature(model: LoadedModel, name: str, method: str | None = None) -> Any:
+def _signature(model: LoadedModel, name: str, allowed: tuple[str, ...]) -> Any:
     name = name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
     if name not in model.signatures:
         raise ValueError(f"there is no signature {name!r}")
     signature = model.signatures[name]
-    allowed = (method,) if method else (*METHODS.values(), REGRESS)
     if signature.method_name not in allowed:
         raise ValueError(f"signature {name!r} has the method {signature.method_name!r}, not {' or '.join(allowed)}")
     return signature
 
 
-def _run_examples(model: LoadedModel, signature: Any, sent: Any, *, rank: int) -> Mapping[str, NDArray[Any]]:
-    """The outputs of a signature that takes `tf.Example`s, each of that rank and as long as there are examples."""
-    examples = [example.SerializeToString(deterministic=True) for example in _examples(sent)]
+def _run_examples(model: LoadedModel, signature: Any, sent: Any) -> Mapping[str, NDArray[Any]]:
+    """The outputs of a signature that takes `tf.Example`s, each [number of examples, number of classes]."""
+    examples = [example.SerializeToString(deterministic=True) for example in sent]
     if not examples:
         raise ValueError("the input is empty")
     if "inputs" not in signature.inputs:
@@ -133,19 +116,6 @@ def _run_examples(model: LoadedModel, signature: Any, sent: Any, *, rank: int) -
     outputs = {name: info.name for name, info in signature.outputs.items()}
     values = model.session.run(outputs, {signature.inputs["inputs"].name: examples})
     for name, value in values.items():
-        shaped = np.ndim(value) == rank or (rank == 1 and np.shape(value)[1:] == (1,))
-        if not shaped or len(value) != len(examples):
+        if np.ndim(value) != 2 or len(value) != len(examples):  # noqa: PLR2004 - rows and columns
             raise ValueError(f"output {name!r} has the shape {list(np.shape(value))} for {len(examples)} examples")
     return dict(values)
-
-
-def _examples(sent: Any) -> list[Any]:
-    if sent.WhichOneof("kind") != "example_list_with_context":
-        return list(sent.example_list.examples)
-    examples = []
-    for own in sent.example_list_with_context.examples:
-        example = input_pb2.ExampleList().examples.add()
-        example.CopyFrom(sent.example_list_with_context.context)
-        example.MergeFrom(own)
-        examples.append(example)
-    return examples

@@ -66,7 +66,8 @@ def verify_version(directory: Path) -> Verified:
             loads = True
             _check_signatures(found, model.describe_signatures())
             with found.as_error(directory):
-                replay_warmup(model)
+                for left_out in replay_warmup(model):
+                    found.add(NOTE, left_out)
             with found.as_error(directory):
                 replay_golden(model)
     return Verified(directory.name, manifest, tuple(found.faults), loads)

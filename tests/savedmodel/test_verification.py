@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.savedmodel.golden import ANSWERS
 from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, write_logs
 from tasks.savedmodel.verification import verify_tree, verify_version
 from tasks.savedmodel.warmup import WARMUP
+from tasks.versions.golden import ANSWERS
 from tasks.versions.manifest import MANIFEST
 from tasks.versions.tree import ERROR, NOTE, WARNING, version_number
 from tests.savedmodel.versions import write_foreign
@@ -34,6 +34,12 @@ def _flip(path, index=1000):
 def _fail_warmup(tree):
     log = PredictionLog()
     log.predict_log.request.CopyFrom(predict_request(np.zeros((1, 3), np.float32)))
+    write_logs(tree / "1" / WARMUP, [log])
+
+
+def _regress_in_warmup(tree):
+    log = PredictionLog()
+    log.regress_log.SetInParent()
     write_logs(tree / "1" / WARMUP, [log])
 
 
@@ -108,6 +114,10 @@ FAULTS = {
     "warm-up fails": (
         _fail_warmup,
         ("1", ERROR, "assets.extra/tf_serving_warmup_requests: record 1 (predict_log) fails: ..."),
+    ),
+    "warm-up of another kind": (
+        _regress_in_warmup,
+        ("1", NOTE, "assets.extra/tf_serving_warmup_requests: record 1 (regress_log): not replayed here"),
     ),
     "golden answers differ": (
         _foreign_with_other_answers,
