@@ -218,6 +218,7 @@ class ExportVersion(ExportTask):
         from tasks.data import arrays
         from tasks.model import checkpoints
         from tasks.savedmodel import export
+        from tasks.savedmodel.comparison import compare_with_baseline
 
         weights = checkpoints.load_state(self.needed_training.directory)
         splits = arrays.map_arrays(self.needed_dataset.directory)
@@ -234,7 +235,7 @@ class ExportVersion(ExportTask):
                         dataset_checksums=find_dataset(self.dataset).checksums,
                         made_with=provenance.made_with(),
                     )
-                    comparison = gates.judge(baseline, manifest, splits.validation)
+                    comparison = compare_with_baseline(baseline, manifest, splits.validation)
             except FileExistsError:
                 wanted.refuse_obstacles()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)

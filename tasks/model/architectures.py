@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from tasks.errors import InvalidParameter
+from tasks.model.images import CLASSES
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-CLASSES = 10
 
 
 class Weights(Protocol):

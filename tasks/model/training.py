@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from tasks.errors import TrainingFailed
 from tasks.model import schedules
 from tasks.model.architectures import Architecture, find_architecture
+from tasks.model.images import IMAGE_SIDE, PIXELS
 from tasks.model.optimizers import OPTIMIZERS
 
 tf1 = tf.compat.v1
 
-IMAGE_SIDE = 28
 FIRST_CALL = 100  # iterations; doubled until a call takes half a second
 LONGEST_CALL_SECONDS = 0.5
 
@@ -161,7 +161,7 @@ class TrainingLoop:
         return dict(zip(self.variables, self.session.run(list(self.variables.values())), strict=True))
 
     def _build(self, architecture: Architecture, optimizer_name: str) -> None:
-        images = tf1.placeholder(tf.uint8, [None, IMAGE_SIDE * IMAGE_SIDE], "images")
+        images = tf1.placeholder(tf.uint8, [None, PIXELS], "images")
         labels = tf1.placeholder(tf.uint8, [None], "labels")
         order = tf1.placeholder(tf.int32, [None, None], "order")
         shifts = tf1.placeholder(tf.int32, [None, 2], "shifts")
@@ -169,7 +169,7 @@ class TrainingLoop:
         start = tf1.placeholder(tf.int32, [], "start")
         self.feeds = [images, labels, order, shifts, rates, start]
         # Once outside the loop, so that the weights exist before it
-        architecture.logits(tf.zeros([1, IMAGE_SIDE * IMAGE_SIDE]), self._weight)
+        architecture.logits(tf.zeros([1, PIXELS]), self._weight)
         optimizer = OPTIMIZERS[optimizer_name]
         slots = {
             name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
@@ -236,4 +236,4 @@ def _moved(batch: tf.Tensor, offset: tf.Tensor, shift: int) -> tf.Tensor:
     """Cut [n, 784] images out of a black frame, `offset` (0 to 2 * shift) pixels from its upper left corner."""
     frame = tf.pad(tf.reshape(batch, [-1, IMAGE_SIDE, IMAGE_SIDE]), [[0, 0], [shift, shift], [shift, shift]])
     cut = tf.slice(frame, tf.concat([[0], offset], 0), [-1, IMAGE_SIDE, IMAGE_SIDE])
-    return tf.reshape(cut, [-1, IMAGE_SIDE * IMAGE_SIDE])
+    return tf.reshape(cut, [-1, PIXELS])

@@ -19,7 +19,6 @@ from tasks.savedmodel.signatures import (
     TAGS,
     as_example,
     as_floats,
-    describe_signatures,
 )
 from tasks.savedmodel.tensorflow_errors import reason_of
 
@@ -55,10 +54,6 @@ class LoadedModel:
             outputs, {signature.inputs["inputs"].name: [as_example(image) for image in as_floats(images)]}
         )
         return classes, scores
-
-    def describe_signatures(self) -> dict[str, Any]:
-        """See `describe_signatures`."""
-        return describe_signatures(self.signatures)
 
 
 @contextlib.contextmanager

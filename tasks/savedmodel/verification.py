@@ -15,6 +15,7 @@ from tasks.errors import ExportFailed
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.golden import replay_golden
 from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
@@ -64,7 +65,7 @@ def verify_version(directory: Path) -> Verified:
         check_loads(directory)
         with load_saved_model(directory, required=()) as model:
             loads = True
-            _check_signatures(found, model.describe_signatures())
+            _check_signatures(found, describe_signatures(model.signatures))
             with found.as_error(directory):
                 for left_out in replay_warmup(model):
                     found.add(NOTE, left_out)

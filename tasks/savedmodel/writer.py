@@ -11,13 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
+from tasks.model.images import CLASSES, PIXELS
 from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, TAGS
 from tasks.savedmodel.tensorflow_errors import writing
 
 tf1 = tf.compat.v1
 
-PIXELS = 784
-CLASS_NAMES = tuple(str(digit) for digit in range(10))
+CLASS_NAMES = tuple(str(number) for number in range(CLASSES))
 
 Scores = Callable[[tf.Tensor, Callable[..., tf.Tensor]], tf.Tensor]
 
