@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.data.arrays import Split, Splits, map_arrays
-from tasks.wiring.luigi_defaults import import_tensorflow, prepare_tensorflow
+from tasks.model.tensorflow_setup import import_tensorflow, prepare_tensorflow
 
 BATCH = 50
 

@@ -16,6 +16,7 @@ import luigi
 from tasks.data.dataset import DATASETS, find_dataset
 from tasks.errors import ExportFailed, InvalidParameter, PipelineError, TrainingFailed, VerificationFailed
 from tasks.model.architectures import find_architecture
+from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.pipeline import PrepareDataset
 from tasks.storage import checksums, publishing
 from tasks.versions.manifest import Manifest, read_manifest
@@ -23,7 +24,6 @@ from tasks.versions.tree import ERROR, Fault, served_names
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring import records as provenance
 from tasks.wiring.failures import ReportedTask, reporter
-from tasks.wiring.luigi_defaults import prepare_tensorflow
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.recipe_lookup import total_iterations, training_setting
 

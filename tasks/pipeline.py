@@ -17,6 +17,7 @@ import luigi
 from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.model.architectures import find_architecture
+from tasks.model.tensorflow_setup import import_tensorflow, prepare_tensorflow
 from tasks.storage import checksums, publishing
 from tasks.versions import compatibility as gates
 from tasks.versions.wanted_version import WantedVersion
@@ -24,7 +25,7 @@ from tasks.wiring import recipe_lookup as recipes
 from tasks.wiring import records as provenance
 from tasks.wiring.base_tasks import ExportTask, RecipeTask, TrainingTask
 from tasks.wiring.failures import reporter
-from tasks.wiring.luigi_defaults import finished_first, import_tensorflow, prepare_tensorflow
+from tasks.wiring.luigi_defaults import finished_first
 from tasks.wiring.parameters import ALLOWED as VERSIONS_ALLOWED
 from tasks.wiring.parameters import (
     FolderParameter,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.luigi_defaults import import_tensorflow
 from tasks.wiring.parameters import (
     MOST_VERSIONS,
     CheckedParameter,

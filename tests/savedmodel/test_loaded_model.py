@@ -39,7 +39,7 @@ IMAGES = small.make_images(120, seed=4)[0].reshape(-1, 784)
 ANOTHER_PROCESS = """
 import sys
 from pathlib import Path
-from tasks.wiring.luigi_defaults import import_tensorflow
+from tasks.model.tensorflow_setup import import_tensorflow
 import_tensorflow()
 from tasks.savedmodel.loaded_model import load_saved_model
 from tests.savedmodel.test_loaded_model import IMAGES, SHAPES, write
