@@ -47,7 +47,7 @@ def export_version(
         made_with: recorded in the manifest.
 
     Raises:
-        ExportFailed: the SavedModel does not load, its signatures disagree, a score is no number, its warm-up
+        ExportFailed: the SavedModel does not load, its signatures disagree, a score is NaN or infinite, its warm-up
             fails, or its validation accuracy is below `wanted.min_accuracy`.
     """
     write_saved_model(directory, scores, weights)

@@ -24,8 +24,8 @@ from tasks.savedmodel.tensorflow_errors import reason_of
 
 tf1 = tf.compat.v1
 
-BATCH = 1000
-AGREEMENT = 1e-5
+BATCH = 1000  # images
+AGREEMENT = 1e-5  # of a score
 
 
 @dataclass(frozen=True)

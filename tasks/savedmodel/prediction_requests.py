@@ -55,7 +55,7 @@ def read_logs(path: Path) -> list[Any]:
     """Read a TFRecord file of PredictionLogs.
 
     Raises:
-        ValueError: it is none, or it is cut short.
+        ValueError: the file is something else, or is cut short.
     """
     logs: list[Any] = []
     try:

@@ -24,7 +24,7 @@ from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, lint_names, served_
 
 @dataclass(frozen=True)
 class Verified:
-    """A version as it was found: what its manifest says (None: there is none), and what is wrong with it."""
+    """A version as it was found: its manifest (None without a readable one), and what is wrong with it."""
 
     name: str
     manifest: Manifest | None

@@ -23,7 +23,7 @@ ROUNDING = 1e-12  # 0.92 - 0.91 is a little more than 0.01
 class Baseline:
     """The version in service, and how far a new one may differ from it.
 
-    `max_regression` is by how much the validation accuracy may be lower, None for no such check;
+    `max_regression` is by how much the validation accuracy may be lower, and None leaves that unchecked;
     `allow_signature_change` lets a version be published though clients of this one will be refused.
     """
 
