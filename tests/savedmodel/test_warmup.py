@@ -58,23 +58,6 @@ def test_a_file_that_is_none_is_refused(tree):
         _replay(tree / "1")
 
 
-def test_a_file_that_is_cut_short_is_refused(tree):
-    """A record without its end is named as such."""
-    path = tree / "1" / WARMUP
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ExportFailed, match="no TFRecord file: truncated record at"):
-        _replay(tree / "1")
-
-
-def test_a_record_of_something_else_is_refused(tree):
-    """A TFRecord file that holds no PredictionLogs is named with the record."""
-    with tf.io.TFRecordWriter(str(tree / "1" / WARMUP)) as writer:
-        writer.write(PredictionLog().SerializeToString())
-        writer.write(b"\xff\xff\xff")
-    with pytest.raises(ExportFailed, match="record 2 is no PredictionLog"):
-        _replay(tree / "1")
-
-
 def test_more_records_than_the_server_takes_are_refused(tree):
     """The server refuses the 1001st record, so nobody may publish it."""
     write_logs(tree / "1" / WARMUP, [PredictionLog()] * (MOST_RECORDS + 1))
