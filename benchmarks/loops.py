@@ -18,8 +18,8 @@ import numpy as np
 
 from tasks.data.arrays import Split, Splits, map_arrays
 from tasks.model.architectures import find_architecture
+from tasks.model.tensorflow_setup import import_tensorflow, prepare_tensorflow
 from tasks.recipes.recipe import KEYS, Recipe
-from tasks.wiring.luigi_defaults import import_tensorflow, prepare_tensorflow
 
 BATCH = 50
 
@@ -111,7 +111,8 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     prepare_tensorflow(threads)
     from tasks.model.evaluation import evaluate
     from tasks.model.training import train
-    from tasks.savedmodel.loaded_model import load_saved_model, write_saved_model
+    from tasks.savedmodel.loaded_model import load_saved_model
+    from tasks.savedmodel.writer import write_saved_model
 
     data = splits.training
     recipe = make_recipe(model="cnn", batch_size=min(128, len(data.labels)), schedule="linear")

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from tasks.data.dataset import DATASETS
 from tasks.errors import InvalidParameter, VerificationFailed
 from tasks.execution.lineage import digest
+from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
 from tasks.storage import checksums, publishing
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.tree import ERROR, Fault, served_names
 from tasks.wiring.failures import ReportedTask, reporter
-from tasks.wiring.luigi_defaults import prepare_tensorflow
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.recipe_lookup import complete_values
 

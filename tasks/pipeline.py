@@ -18,6 +18,7 @@ from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution.computations import export_version, train_segment
 from tasks.execution.lineage import dataset_folder, lineage
+from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.storage import checksums, publishing
@@ -32,7 +33,7 @@ from tasks.wiring.base_tasks import (
     with_keys_that_decide,
 )
 from tasks.wiring.failures import reporter
-from tasks.wiring.luigi_defaults import finished_first, import_tensorflow
+from tasks.wiring.luigi_defaults import finished_first
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import luigi
 
 from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.recipes.checks import number, whole_number
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.luigi_defaults import import_tensorflow
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,

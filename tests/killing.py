@@ -14,7 +14,7 @@ from pathlib import Path
 import luigi
 
 from tasks import ExportAllVersions
-from tasks.wiring.luigi_defaults import import_tensorflow
+from tasks.model.tensorflow_setup import import_tensorflow
 from tests import small
 
 assert small.SMALL

@@ -5,7 +5,7 @@ The environment is put back, so that processes which tests start have to be quie
 
 import os
 
-from tasks.wiring.luigi_defaults import import_tensorflow
+from tasks.model.tensorflow_setup import import_tensorflow
 
 _before = dict(os.environ)
 import_tensorflow()

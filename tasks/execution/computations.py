@@ -11,11 +11,11 @@ from typing import Any
 
 from tasks.data.dataset import find_dataset
 from tasks.model.architectures import find_architecture
+from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import Manifest, made_with
 from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring.luigi_defaults import prepare_tensorflow
 
 Report = Callable[[float, str], None]
 
@@ -87,7 +87,7 @@ def export_version(
     from tasks.data import arrays
     from tasks.model import checkpoints
     from tasks.savedmodel import export
-    from tasks.versions import compatibility as comparison
+    from tasks.savedmodel.comparison import compare_with_baseline
 
     splits = arrays.map_arrays(arrays_directory)
     manifest = export.export_version(
@@ -99,4 +99,4 @@ def export_version(
         dataset_checksums=find_dataset(wanted.recipe.dataset).checksums,
         made_with=made_with(),
     )
-    return manifest, comparison.judge(baseline, manifest, splits.validation)
+    return manifest, compare_with_baseline(baseline, manifest, splits.validation)

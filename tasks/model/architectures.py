@@ -11,13 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from tasks.model.images import CLASSES
 from tasks.recipes import registry
 from tasks.recipes.registry import Registry
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-CLASSES = 10
 
 
 class Weights(Protocol):

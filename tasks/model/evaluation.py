@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-CLASSES = 10
+from tasks.model.images import CLASSES
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from tasks.recipes.registry import Registry
 if TYPE_CHECKING:
     import tensorflow as tf
 
-Update = Callable[["tf.Variable", Mapping[str, "tf.Variable"], "tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Operation"]
+Slots = Mapping[str, "tf.Variable"]
+Update = Callable[["tf.Variable", Slots, "tf.Tensor", "tf.Tensor", "tf.Tensor"], "tf.Operation"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,27 @@ class Optimizer:
     update: Update
 
 
-def _sgd(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+def _sgd(
+    weight: tf.Variable,
+    slots: Slots,  # noqa: ARG001 - it keeps none
+    gradient: tf.Tensor,
+    rate: tf.Tensor,
+    iteration: tf.Tensor,  # noqa: ARG001 - all are alike to it
+) -> tf.Operation:
+    """Plain gradient descent: weight -= rate * gradient."""
     import tensorflow as tf
 
     return tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=rate, delta=gradient)
 
 
-def _momentum(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001
+def _momentum(
+    weight: tf.Variable,
+    slots: Slots,
+    gradient: tf.Tensor,
+    rate: tf.Tensor,
+    iteration: tf.Tensor,  # noqa: ARG001 - all are alike to it
+) -> tf.Operation:
+    """Descent along a decaying sum of gradients: momentum = 0.9 * momentum + gradient; weight -= rate * momentum."""
     import tensorflow as tf
 
     return tf.raw_ops.ResourceApplyMomentum(
@@ -45,10 +60,13 @@ def _momentum(weight, slots, gradient, rate, iteration):  # type: ignore[no-unty
     )
 
 
-def _adam(weight, slots, gradient, rate, iteration):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+def _adam(
+    weight: tf.Variable, slots: Slots, gradient: tf.Tensor, rate: tf.Tensor, iteration: tf.Tensor
+) -> tf.Operation:
+    """Adam (D. P. Kingma and J. Ba, 2015) with Keras' defaults, in the form of the last paragraph of its section 2."""
     import tensorflow as tf
 
-    beta1, beta2, epsilon = 0.9, 0.999, 1e-7  # Keras' defaults
+    beta1, beta2, epsilon = 0.9, 0.999, 1e-7
     return tf.raw_ops.ResourceApplyAdam(
         var=weight.handle,
         m=slots["adam_m"].handle,

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import TAGS
+from tasks.savedmodel.signatures import TAGS
 
 INDEX = Path("variables", "variables.index")
 VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
@@ -28,8 +28,8 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
     """Make sure that the server can load a SavedModel and answer requests with it.
 
     Raises:
-        ExportFailed: it cannot. The text is what the loader said; or that variables.index is missing, which the
-            loader overlooks: the version would be available, and fail on every request.
+        ExportFailed: it cannot; the text is what the loader said. Or variables.index is missing, which the loader
+            overlooks: the version would be available, and fail on every request.
     """
     said = load_by_c(directory, tags)
     if said:
@@ -66,7 +66,7 @@ def read_meta_graph(directory: Path) -> Any:
     """The MetaGraphDef that is served, read without loading it.
 
     Raises:
-        ExportFailed: there is no saved_model.pb, or none with the tag `serve` in it.
+        ExportFailed: saved_model.pb cannot be read, or holds no graph with the tag `serve`.
     """
     path = directory / "saved_model.pb"
     try:

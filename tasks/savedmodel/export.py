@@ -5,34 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
 from tasks.model.evaluation import Evaluation, evaluate
+from tasks.model.images import LabelledImages
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.golden import write_golden
-from tasks.savedmodel.loaded_model import LoadedModel, Scores, check_agreement, load_saved_model, write_saved_model
+from tasks.savedmodel.loaded_model import LoadedModel, check_agreement, load_saved_model
+from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup, write_warmup
+from tasks.savedmodel.writer import Scores, write_saved_model
 from tasks.storage import checksums
 from tasks.versions.manifest import Manifest, write_manifest
 from tasks.versions.wanted_version import WantedVersion
 
 AGREEMENT_IMAGES = 100
-
-
-class LabelledImages(Protocol):
-    """Images uint8 [n, 784] with values 0 to 255, and labels uint8 [n] with values 0 to 9."""
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """The images, row by row."""
-
-    @property
-    def labels(self) -> NDArray[np.uint8]:
-        """Their labels."""
 
 
 def export_version(
@@ -52,7 +42,7 @@ def export_version(
         wanted: version, recipe and gate.
         scores: see `write_saved_model`.
         weights: see `write_saved_model`.
-        measured_on: split -> its images; `validation` must be among them.
+        measured_on: split -> its images and their labels; `validation` must be among them.
         dataset_checksums: recorded in the manifest.
         made_with: recorded in the manifest.
 
@@ -69,7 +59,7 @@ def export_version(
         write_warmup(directory, images, wanted.recipe.warmup_records)
         replay_warmup(model)
         write_golden(model, images)
-        signatures = model.describe_signatures()
+        signatures = describe_signatures(model.signatures)
     accuracy = metrics["validation"].accuracy
     if accuracy < wanted.recipe.min_accuracy:
         raise ExportFailed(

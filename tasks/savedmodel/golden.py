@@ -1,16 +1,11 @@
-"""Golden answers: a few requests that travel with a version, and what it answered when it was exported.
+"""Golden answers as they are written, and as a loaded model gives them again.
 
-They lie in `assets.extra/golden/`, so that anyone can find out whether what a server serves is what was exported:
-
-    predict.json, classify.json                      requests that `curl -d @file` can send
-    predict.expected.json, classify.expected.json    the answers, as the server's REST interface writes them
-    answers.tfrecord                                 the same two as PredictionLogs, with request and response
+Their form, and how answers are compared, is in `tasks.versions.golden`; what is read here are the protobufs.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +14,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, LoadedModel, as_floats
-from tasks.savedmodel.replay import PredictionLog, answer, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.loaded_model import LoadedModel
+from tasks.savedmodel.prediction_requests import PredictionLog, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.replay import answer
+from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, as_floats
+from tasks.versions.golden import ANSWERS, GOLDEN, TOLERANCE, Rows, rows_of, score_difference
 
-GOLDEN = Path("assets.extra", "golden")
-ANSWERS = GOLDEN / "answers.tfrecord"
 IMAGES = 3
-TOLERANCE = 1e-4  # of a score; other processors and thread counts differ in the last digits
 
 
 def write_golden(model: LoadedModel, images: NDArray[np.uint8]) -> None:
@@ -40,22 +35,17 @@ def write_golden(model: LoadedModel, images: NDArray[np.uint8]) -> None:
     rows = [_shortest(image) for image in floats]
     files = {
         "predict": {"signature_name": PREDICT_SIGNATURE, "instances": rows},
-        "predict.expected": {"predictions": [_shortest(scores) for scores in _scores(predict.predict_log.response)]},
+        "predict.expected": _as_rest(predict.predict_log.response),
         "classify": {"signature_name": CLASSIFY_SIGNATURE, "examples": [{FEATURE: row} for row in rows]},
-        "classify.expected": {
-            "results": [
-                [[entry.label, float(str(np.float32(entry.score)))] for entry in result.classes]
-                for result in classify.classify_log.response.result.classifications
-            ]
-        },
+        "classify.expected": _as_rest(classify.classify_log.response),
     }
     for name, content in files.items():
         text = json.dumps(content, separators=(",", ":")) + "\n"
         (model.directory / GOLDEN / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def read_golden(version_directory: Path) -> list[Any]:
-    """The golden answers of a version as PredictionLogs with request and response; none where it has none.
+def read_answers(version_directory: Path) -> list[Any]:
+    """The golden answers of a version as PredictionLogs with request and response; empty where it carries none.
 
     Raises:
         ExportFailed: the file is there and cannot be read.
@@ -73,10 +63,11 @@ def replay_golden(model: LoadedModel) -> None:
     Raises:
         ExportFailed: it gives another answer than when it was exported.
     """
-    for log in read_golden(model.directory):
+    for log in read_answers(model.directory):
         kind = log.WhichOneof("log_type")
         try:
-            difference = score_difference(log, getattr(answer(model, log), kind).response)
+            expected, found = (getattr(said, kind).response for said in (log, answer(model, log)))
+            difference = score_difference(response_rows(expected), response_rows(found))
         except ValueError as error:
             raise ExportFailed(f"{model.directory}: its golden request ({kind}) fails: {error}") from error
         if not difference <= TOLERANCE:
@@ -85,31 +76,37 @@ def replay_golden(model: LoadedModel) -> None:
             )
 
 
-def score_difference(golden: Any, response: Any) -> float:
-    """By how much a response differs from that of a golden PredictionLog, in its worst score; infinite in kind.
+def response_rows(response: Any) -> Rows:
+    """The scores in a PredictResponse by the number of the class, or in a ClassificationResponse by its label.
 
-    A PredictResponse is compared by class, a ClassificationResponse by label.
+    Raises:
+        ValueError: it holds no scores.
     """
-    if golden.WhichOneof("log_type") == "predict_log":
-        expected, found = _scores(golden.predict_log.response), _scores(response)
-        if expected.shape != found.shape:
-            return math.inf
-        return float(np.abs(expected - found).max(initial=0.0))
-    wanted, got = (
-        [{entry.label: entry.score for entry in row.classes} for row in answered.result.classifications]
-        for answered in (golden.classify_log.response, response)
-    )
-    if [set(row) for row in wanted] != [set(row) for row in got]:
-        return math.inf
-    differences = [abs(row[label] - other[label]) for row, other in zip(wanted, got, strict=True) for label in row]
-    return math.inf if any(map(math.isnan, differences)) else max(differences, default=0.0)
+    return rows_of(_as_rest(response))
 
 
-def _scores(response: Any) -> NDArray[np.float32]:
+def _as_rest(response: Any) -> dict[str, Any]:
+    """A PredictResponse or ClassificationResponse as the server's REST interface writes it.
+
+    Raises:
+        ValueError: it is a PredictResponse without a tensor `scores` of rank 2.
+    """
+    if hasattr(response, "result"):
+        return {
+            "results": [
+                [[entry.label, float(str(np.float32(entry.score)))] for entry in row.classes]
+                for row in response.result.classifications
+            ]
+        }
     if "scores" not in response.outputs:
-        return np.empty(0, np.float32)
-    scores: NDArray[np.float32] = tf.make_ndarray(response.outputs["scores"])
-    return scores
+        raise ValueError("it has no scores")
+    try:
+        scores = tf.make_ndarray(response.outputs["scores"])
+    except TypeError as error:
+        raise ValueError(f"its scores are not a tensor: {error}") from error
+    if np.ndim(scores) != 2:  # noqa: PLR2004 - images and classes
+        raise ValueError(f"its scores have the shape {list(np.shape(scores))}")
+    return {"predictions": [_shortest(row) for row in scores]}
 
 
 def _shortest(values: NDArray[np.float32]) -> list[float]:

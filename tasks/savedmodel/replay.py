@@ -1,68 +1,48 @@
-"""Requests as the server gets them, and the answers that it gives, on a SavedModel loaded here.
+"""The answers that the server gives to a request, on a SavedModel loaded here.
 
-The messages are those of tensorflow-serving-api; what is refused is what `predict_util.cc`, `classifier.cc` and
-`regressor.cc` of TensorFlow Serving refuse. Warm-up and golden answers are both TFRecord files of `PredictionLog`.
+What is refused is what `predict_util.cc` and `classifier.cc` of TensorFlow Serving refuse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from tensorflow_serving.apis import (
-    classification_pb2,
-    inference_pb2,
-    input_pb2,
-    predict_pb2,
-    prediction_log_pb2,
-    regression_pb2,
-)
+from tensorflow_serving.apis import classification_pb2, predict_pb2
 
-from tasks.savedmodel.loaded_model import (
-    CLASSIFY_SIGNATURE,
-    PREDICT_SIGNATURE,
-    LoadedModel,
-    as_example,
-    reason_of,
-    writing,
-)
+from tasks.savedmodel.loaded_model import LoadedModel
+from tasks.savedmodel.prediction_requests import PredictionLog
+from tasks.savedmodel.tensorflow_errors import reason_of
 
-PredictionLog = prediction_log_pb2.PredictionLog
-
-METHODS = {"predict": tf.saved_model.PREDICT_METHOD_NAME, "classify": tf.saved_model.CLASSIFY_METHOD_NAME}
-REGRESS = tf.saved_model.REGRESS_METHOD_NAME
+CLASSIFY = tf.saved_model.CLASSIFY_METHOD_NAME
+METHODS = (tf.saved_model.PREDICT_METHOD_NAME, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
 
 
-def predict_request(images: NDArray[np.float32]) -> Any:
-    """A PredictRequest for images float32 [n, 784] in [0, 1]; the model's name is left to whoever sends it."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.signature_name = PREDICT_SIGNATURE
-    request.inputs["images"].CopyFrom(tf.make_tensor_proto(images))
-    return request
+def can_replay(log: Any) -> bool:
+    """False for what the server answers and no version of this package carries.
 
-
-def classify_request(images: NDArray[np.float32]) -> Any:
-    """A ClassificationRequest for the same images, each a `tf.Example` with the feature `x`."""
-    request = classification_pb2.ClassificationRequest()
-    request.model_spec.signature_name = CLASSIFY_SIGNATURE
-    request.input.example_list.examples.extend(tf.train.Example.FromString(as_example(image)) for image in images)
-    return request
+    That is Regress, MultiInference, and a Classify whose examples share a context.
+    """
+    kind = log.WhichOneof("log_type")
+    if kind == "classify_log":
+        return bool(log.classify_log.request.input.WhichOneof("kind") != "example_list_with_context")
+    return kind not in {"regress_log", "multi_inference_log"}
 
 
 def answer(model: LoadedModel, log: Any) -> Any:
     """The PredictionLog with the request of `log` and the model's response to it.
 
     Raises:
-        ValueError: the server would refuse the request, or the model fails on it; the text says why.
+        ValueError: the server would refuse the request, the model fails on it, or it cannot be replayed here.
     """
     answered, kind = PredictionLog(), log.WhichOneof("log_type")
     if kind is None:
         return answered  # the server takes a record that asks for nothing for a success
+    if not can_replay(log):
+        raise ValueError("not replayed here")
     if kind not in _ANSWERS:
         raise ValueError(f"the server replays no {kind}")
     getattr(answered, kind).request.CopyFrom(getattr(log, kind).request)
@@ -75,40 +55,8 @@ def answer(model: LoadedModel, log: Any) -> Any:
     return answered
 
 
-def write_logs(path: Path, logs: Iterable[Any]) -> None:
-    """Write a TFRecord file of PredictionLogs; the same logs give the same bytes.
-
-    Raises:
-        OSError: the disk is full.
-        ExportFailed: the file cannot be written for another reason.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with writing(path), tf.io.TFRecordWriter(str(path)) as writer:
-        for log in logs:
-            writer.write(log.SerializeToString(deterministic=True))
-
-
-def read_logs(path: Path) -> list[Any]:
-    """Read a TFRecord file of PredictionLogs.
-
-    Raises:
-        ValueError: it is none, or it is cut short.
-    """
-    logs: list[Any] = []
-    try:
-        for record in tf.compat.v1.io.tf_record_iterator(str(path)):
-            logs += [PredictionLog.FromString(record)]  # one by one: the error below counts them
-    except tf.errors.OpError as error:
-        raise ValueError(f"no TFRecord file: {reason_of(error)}") from error
-    except DecodeError as error:
-        raise ValueError(f"record {len(logs) + 1} is no PredictionLog ({error})") from error
-    if not logs and path.stat().st_size:  # TensorFlow takes what is shorter than a record's header for the end
-        raise ValueError("no TFRecord file: too short for a record")
-    return logs
-
-
 def _predict(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name)
+    signature = _signature(model, request.model_spec.signature_name, METHODS)
     if set(request.inputs) != set(signature.inputs):
         raise ValueError(f"inputs are {sorted(request.inputs)}, the signature has {sorted(signature.inputs)}")
     wanted = list(request.output_filter) or sorted(signature.outputs)
@@ -124,8 +72,8 @@ def _predict(model: LoadedModel, request: Any) -> Any:
 
 
 def _classify(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name, METHODS["classify"])
-    values = _run_examples(model, signature, request.input, rank=2)
+    signature = _signature(model, request.model_spec.signature_name, (CLASSIFY,))
+    values = _run_examples(model, signature, request.input.example_list.examples)
     response = classification_pb2.ClassificationResponse()
     for row in range(len(next(iter(values.values())))):
         classifications = response.result.classifications.add()
@@ -136,36 +84,7 @@ def _classify(model: LoadedModel, request: Any) -> Any:
     return response
 
 
-def _regress(model: LoadedModel, request: Any) -> Any:
-    signature = _signature(model, request.model_spec.signature_name, REGRESS)
-    values = _run_examples(model, signature, request.input, rank=1)
-    response = regression_pb2.RegressionResponse()
-    for value in values["outputs"]:
-        response.result.regressions.add(value=float(value))
-    return response
-
-
-def _multi_inference(model: LoadedModel, request: Any) -> Any:
-    response = inference_pb2.MultiInferenceResponse()
-    for task in request.tasks:
-        result = response.results.add()
-        if task.method_name == METHODS["classify"]:
-            part = classification_pb2.ClassificationRequest(model_spec=task.model_spec, input=request.input)
-            result.classification_result.CopyFrom(_classify(model, part).result)
-        elif task.method_name == REGRESS:
-            part = regression_pb2.RegressionRequest(model_spec=task.model_spec, input=request.input)
-            result.regression_result.CopyFrom(_regress(model, part).result)
-        else:
-            raise ValueError(f"the server infers nothing by the method {task.method_name!r}")
-    return response
-
-
-_ANSWERS = {
-    "predict_log": _predict,
-    "classify_log": _classify,
-    "regress_log": _regress,
-    "multi_inference_log": _multi_inference,
-}
+_ANSWERS = {"predict_log": _predict, "classify_log": _classify}
 
 
 def _as_fields(value: NDArray[Any]) -> Any:
@@ -177,20 +96,19 @@ def _as_fields(value: NDArray[Any]) -> Any:
     return tensor
 
 
-def _signature(model: LoadedModel, name: str, method: str | None = None) -> Any:
+def _signature(model: LoadedModel, name: str, allowed: tuple[str, ...]) -> Any:
     name = name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
     if name not in model.signatures:
         raise ValueError(f"there is no signature {name!r}")
     signature = model.signatures[name]
-    allowed = (method,) if method else (*METHODS.values(), REGRESS)
     if signature.method_name not in allowed:
         raise ValueError(f"signature {name!r} has the method {signature.method_name!r}, not {' or '.join(allowed)}")
     return signature
 
 
-def _run_examples(model: LoadedModel, signature: Any, sent: Any, *, rank: int) -> Mapping[str, NDArray[Any]]:
-    """The outputs of a signature that takes `tf.Example`s, each of that rank and as long as there are examples."""
-    examples = [example.SerializeToString(deterministic=True) for example in _examples(sent)]
+def _run_examples(model: LoadedModel, signature: Any, sent: Any) -> Mapping[str, NDArray[Any]]:
+    """The outputs of a signature that takes `tf.Example`s, each [number of examples, number of classes]."""
+    examples = [example.SerializeToString(deterministic=True) for example in sent]
     if not examples:
         raise ValueError("the input is empty")
     if "inputs" not in signature.inputs:
@@ -198,19 +116,6 @@ def _run_examples(model: LoadedModel, signature: Any, sent: Any, *, rank: int) -
     outputs = {name: info.name for name, info in signature.outputs.items()}
     values = model.session.run(outputs, {signature.inputs["inputs"].name: examples})
     for name, value in values.items():
-        shaped = np.ndim(value) == rank or (rank == 1 and np.shape(value)[1:] == (1,))
-        if not shaped or len(value) != len(examples):
+        if np.ndim(value) != 2 or len(value) != len(examples):  # noqa: PLR2004 - rows and columns
             raise ValueError(f"output {name!r} has the shape {list(np.shape(value))} for {len(examples)} examples")
     return dict(values)
-
-
-def _examples(sent: Any) -> list[Any]:
-    if sent.WhichOneof("kind") != "example_list_with_context":
-        return list(sent.example_list.examples)
-    examples = []
-    for own in sent.example_list_with_context.examples:
-        example = input_pb2.ExampleList().examples.add()
-        example.CopyFrom(sent.example_list_with_context.context)
-        example.MergeFrom(own)
-        examples.append(example)
-    return examples

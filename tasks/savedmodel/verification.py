@@ -15,6 +15,7 @@ from tasks.errors import ExportFailed
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.golden import replay_golden
 from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
@@ -23,7 +24,7 @@ from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, lint_names, served_
 
 @dataclass(frozen=True)
 class Verified:
-    """A version as it was found: what its manifest says (None: there is none), and what is wrong with it."""
+    """A version as it was found: its manifest (None without a readable one), and what is wrong with it."""
 
     name: str
     manifest: Manifest | None
@@ -64,9 +65,10 @@ def verify_version(directory: Path) -> Verified:
         check_loads(directory)
         with load_saved_model(directory, required=()) as model:
             loads = True
-            _check_signatures(found, model.describe_signatures())
+            _check_signatures(found, describe_signatures(model.signatures))
             with found.as_error(directory):
-                replay_warmup(model)
+                for left_out in replay_warmup(model):
+                    found.add(NOTE, left_out)
             with found.as_error(directory):
                 replay_golden(model)
     return Verified(directory.name, manifest, tuple(found.faults), loads)

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel.loaded_model import LoadedModel, as_floats
-from tasks.savedmodel.replay import PredictionLog, answer, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.loaded_model import LoadedModel
+from tasks.savedmodel.prediction_requests import PredictionLog, classify_request, predict_request, read_logs, write_logs
+from tasks.savedmodel.replay import answer, can_replay
+from tasks.savedmodel.signatures import as_floats
 
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 MOST_RECORDS = 1000
@@ -46,15 +48,18 @@ def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> No
     write_logs(directory / WARMUP, logs)
 
 
-def replay_warmup(model: LoadedModel) -> int:
-    """Do with a version's warm-up file what the server does; returns how many records it has (0 without a file).
+def replay_warmup(model: LoadedModel) -> list[str]:
+    """Do with a version's warm-up file, if it has one, what the server does.
+
+    Returns:
+        A line for each record that the server replays and this does not: see `can_replay`.
 
     Raises:
         ExportFailed: the server would refuse the version for it.
     """
-    path = model.directory / WARMUP
+    path, left_out = model.directory / WARMUP, []
     if not path.exists():
-        return 0
+        return []
     try:
         logs = read_logs(path)
     except ValueError as error:
@@ -62,8 +67,12 @@ def replay_warmup(model: LoadedModel) -> int:
     if len(logs) > MOST_RECORDS:
         raise ExportFailed(f"{path}: {len(logs)} records; the server takes at most {MOST_RECORDS}")
     for number, log in enumerate(logs, 1):
+        record = f"record {number} ({log.WhichOneof('log_type')})"
+        if not can_replay(log):
+            left_out.append(f"{WARMUP.as_posix()}: {record}: not replayed here")
+            continue
         try:
             answer(model, log)
         except ValueError as error:
-            raise ExportFailed(f"{path}: record {number} ({log.WhichOneof('log_type')}) fails: {error}") from error
-    return len(logs)
+            raise ExportFailed(f"{path}: {record} fails: {error}") from error
+    return left_out

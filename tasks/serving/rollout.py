@@ -88,7 +88,7 @@ class Rollout:
             RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
                 the version carries no golden requests.
         """
-        from tasks.savedmodel.golden import TOLERANCE
+        from tasks.versions.golden import TOLERANCE
 
         for server in self.servers:
             differences = list(server.replay(self.model, version, version_directory))

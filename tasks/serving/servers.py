@@ -114,16 +114,17 @@ class GrpcServer:
         """See ModelServer."""
         from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-        from tasks.savedmodel.golden import read_golden, score_difference
+        from tasks.savedmodel.golden import read_answers, response_rows
+        from tasks.versions.golden import score_difference
 
-        for log in read_golden(directory):
+        for log in read_answers(directory):
             kind = log.WhichOneof("log_type")
             request, method = getattr(log, kind).request, kind.removesuffix("_log").capitalize()
             request.model_spec.name = model
             request.model_spec.version.value = version
             response = self._call(prediction_service_pb2_grpc.PredictionServiceStub, method, request)
             try:
-                yield method, score_difference(log, response)
+                yield method, score_difference(response_rows(getattr(log, kind).response), response_rows(response))
             except (ValueError, TypeError) as error:
                 raise RolloutFailed(f"{self.address}: {method} answers what is no tensor: {error}") from error
 

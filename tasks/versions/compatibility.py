@@ -7,23 +7,23 @@ with a `stable` of its own, the newest of those versions stands for all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import ExportFailed, InvalidServingConfig
 from tasks.serving.config_file import find_models, labels, read_config
-from tasks.versions.manifest import Manifest
 
 STABLE = "stable"
+ROUNDING = 1e-12  # 0.92 - 0.91 is a little more than 0.01
 
 
 @dataclass(frozen=True)
 class Baseline:
     """The version in service, and how far a new one may differ from it.
 
-    `max_regression` is by how much the validation accuracy may be lower, None for no such check;
+    `max_regression` is by how much the validation accuracy may be lower, and None leaves that unchecked;
     `allow_signature_change` lets a version be published though clients of this one will be refused.
     """
 
@@ -64,46 +64,33 @@ def find_baseline(
     return max(baselines, key=lambda baseline: baseline.version, default=None)
 
 
-def judge(baseline: Baseline | None, manifest: Manifest, validation: Any) -> dict[str, Any]:
-    """Hold a version that is not yet published against the one in service; returns what is to be recorded of it.
-
-    The baseline is measured here, on the same images: its own manifest may be of another dataset, or missing.
-
-    Args:
-        baseline: None for none; then nothing is compared, and nothing recorded.
-        manifest: of the new version.
-        validation: images and labels to measure the baseline on (`export.LabelledImages`).
+def check_signatures(version: int, baseline: Baseline, changes: Sequence[str]) -> None:
+    """Make sure that no client of the version in service is refused by version `version`, or that this is meant.
 
     Raises:
-        ExportFailed: it must not be published.
+        ExportFailed: there are `changes` that break clients, and the baseline does not allow them.
     """
-    from tasks.savedmodel.cpp_loader import read_meta_graph
-    from tasks.savedmodel.export import measure
-    from tasks.savedmodel.loaded_model import PREDICT_SIGNATURE, describe_signatures, load_saved_model
-
-    if baseline is None:
-        return {}
-    before = describe_signatures(read_meta_graph(baseline.directory).signature_def)
-    changes = breaking_changes(before, manifest.signatures)
     if changes and not baseline.allow_signature_change:
         raise ExportFailed(
-            f"version {manifest.model_version} is not published: clients of version {baseline.version} "
+            f"version {version} is not published: clients of version {baseline.version} "
             f"({STABLE}) would be refused: {'; '.join(changes)}; --allow-signature-change publishes it all the same"
         )
-    record: dict[str, Any] = {"baseline": baseline.version, "signature_changes": changes}
+
+
+def check_accuracy(version: int, accuracy: float, baseline: Baseline, baseline_accuracy: float) -> None:
+    """Make sure that version `version` is no worse than allowed; both accuracies are of the same images.
+
+    Raises:
+        ExportFailed: its accuracy is more than the baseline's `max_regression` below that of the baseline.
+    """
     if baseline.max_regression is None:
-        return record
-    with load_saved_model(baseline.directory, [PREDICT_SIGNATURE]) as model:
-        accuracy = measure(model, validation).accuracy
-    if (
-        accuracy - manifest.validation_accuracy > baseline.max_regression + 1e-12
-    ):  # 0.92 - 0.91 is a little more than 0.01
+        return
+    if baseline_accuracy - accuracy > baseline.max_regression + ROUNDING:
         raise ExportFailed(
-            f"version {manifest.model_version} is not published: its validation accuracy of "
-            f"{manifest.validation_accuracy:.4f} is more than max_regression = {baseline.max_regression:g} below the "
-            f"{accuracy:.4f} of version {baseline.version} ({STABLE})"
+            f"version {version} is not published: its validation accuracy of {accuracy:.4f} is more than "
+            f"max_regression = {baseline.max_regression:g} below the {baseline_accuracy:.4f} of version "
+            f"{baseline.version} ({STABLE})"
         )
-    return {**record, "baseline_accuracy": accuracy, "accuracy": manifest.validation_accuracy}
 
 
 def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def rows_of(answer: Any) -> Rows:
     """The scores in a REST answer: predictions by the number of the class, classifications by its label.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it holds no scores.
     """
     try:
         if "predictions" in answer:
@@ -55,7 +55,7 @@ def rows_of(answer: Any) -> Rows:
 
 
 def score_difference(expected: Rows, found: Rows) -> float:
-    """By how much the worst score differs; infinite where images or classes differ, or a score is no number."""
+    """By how much the worst score differs; infinite where images or classes differ, or a score is NaN."""
     if [set(row) for row in expected] != [set(row) for row in found]:
         return math.inf
     differences = [abs(row[name] - other[name]) for row, other in zip(expected, found, strict=True) for name in row]

@@ -27,7 +27,7 @@ class Fault:
 
 
 def version_number(name: str) -> int | None:
-    """The version that the server takes an entry of that name for; None if for none (`strings::safe_strto64`)."""
+    """The version that the server takes an entry of that name for (`strings::safe_strto64`), None for other names."""
     if not re.fullmatch(r"[ \t\r\n\v\f]*-?[0-9]+[ \t\r\n\v\f]*", name):
         return None
     number = int(name)

@@ -1,4 +1,4 @@
-"""The ties to Luigi's workers: its defaults, TensorFlow before the fork, and a scheduler that goes away.
+"""The ties to Luigi's workers: its defaults, and a scheduler that goes away.
 
 Nothing here knows what the tasks do.
 """
@@ -6,10 +6,8 @@ Nothing here knows what the tasks do.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
-import sys
 from collections.abc import Iterator
 
 import luigi
@@ -53,36 +51,6 @@ def set_up() -> None:
     reporting.set_up()
 
 
-def import_tensorflow() -> None:
-    """Import TensorFlow if this process has not, faster and quieter than it does by itself; run no op.
-
-    Called in the parent before the workers fork, so that their children need not import it. Left out of the
-    import: garbage collection (0.4 s here, and 0.8 s at exit if what was imported is not frozen), Keras (0.3 s, and
-    0.6 s more where scikit-learn is installed, which it imports; `tf.keras` still works, as it loads when it is first
-    used), and the lines that TensorFlow writes to stderr whatever TF_CPP_MIN_LOG_LEVEL says. GPUs are hidden:
-    they do not give the same bits as a CPU.
-    """
-    if "tensorflow" in sys.modules:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _no_garbage_collection(), _absent("keras"), _stderr_closed():
-        import tensorflow as tf
-    tf.get_logger().setLevel("ERROR")
-
-
-def prepare_tensorflow(threads: int) -> None:
-    """Import TensorFlow, and fix the settings that shape the bits.
-
-    Raises:
-        InvalidParameter: this process runs with another number of threads already.
-    """
-    import_tensorflow()
-    from tasks.model.tensorflow_setup import fix_settings
-
-    fix_settings(threads)
-
-
 @contextlib.contextmanager
 def finished_first() -> Iterator[None]:
     """Let a forked worker finish the block before it heeds SIGTERM.
@@ -98,42 +66,3 @@ def finished_first() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, heeded)
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """Make `import module` fail in the block, unless it is imported already."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # what the import system documents for this
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-
-
-@contextlib.contextmanager
-def _stderr_closed() -> Iterator[None]:
-    """Send what is written to file descriptor 2 in the block, from C++ too, to nowhere."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

@@ -13,8 +13,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tasks.model.checkpoints import load_state
-from tasks.savedmodel.golden import GOLDEN, TOLERANCE, read_golden, score_difference
-from tasks.savedmodel.replay import classify_request, predict_request
+from tasks.savedmodel.golden import read_answers, response_rows
+from tasks.savedmodel.prediction_requests import classify_request, predict_request
+from tasks.versions.golden import GOLDEN, TOLERANCE, score_difference
 from tests import small
 from tests.conftest import CommandLine, free_port
 from tests.model_server import serve
@@ -122,9 +123,10 @@ def _ask_by_rest(address, golden):
 def _ask_by_grpc(address, version, directory):
     with grpc.insecure_channel(address) as channel:
         stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        predict, classify = read_golden(directory)
+        predict, classify = read_answers(directory)
         for log, kind, ask in ((predict, "predict_log", stub.Predict), (classify, "classify_log", stub.Classify)):
-            request = getattr(log, kind).request
+            request, expected = getattr(log, kind).request, getattr(log, kind).response
             request.model_spec.name = "mnist"
             request.model_spec.version.value = version
-            assert score_difference(log, ask(request, timeout=20)) <= TOLERANCE
+            found = ask(request, timeout=20)
+            assert score_difference(response_rows(expected), response_rows(found)) <= TOLERANCE

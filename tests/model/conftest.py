@@ -3,11 +3,11 @@
 import pytest
 
 from tests import quiet_tensorflow, small  # isort: skip - before anything else imports TensorFlow
-from tasks.model.tensorflow_setup import fix_settings
+from tasks.model.tensorflow_setup import prepare_tensorflow
 
 __all__ = ["quiet_tensorflow"]
 
-fix_settings(threads=1)  # possible only before the first op of the process; it shapes the bits of a training
+prepare_tensorflow(threads=1)  # possible only before the first op of the process; it shapes the bits of a training
 
 
 @pytest.fixture(scope="session")

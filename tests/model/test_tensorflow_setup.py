@@ -1,10 +1,15 @@
-"""The settings that can be made once: the conftest of this folder has made them for this process."""
+"""TensorFlow as every process has it: the conftest of this folder has made the settings for this one."""
+
+import json
+import subprocess
+import sys
 
 import pytest
 import tensorflow as tf
 
 from tasks.errors import InvalidParameter
-from tasks.model.tensorflow_setup import fix_settings
+from tasks.model.tensorflow_setup import prepare_tensorflow
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +26,7 @@ def test_threads_are_those_asked_for():
 
 def test_the_same_threads_may_be_asked_for_again():
     """Each task of a run asks, and only the first changes anything."""
-    fix_settings(1)
+    prepare_tensorflow(1)
     assert 1 == tf.config.threading.get_intra_op_parallelism_threads()
 
 
@@ -30,4 +35,41 @@ def test_other_threads_are_refused():
     with pytest.raises(
         InvalidParameter, match=r"^threads = 2: this process runs with 1 already; one value is allowed in a run$"
     ):
-        fix_settings(2)
+        prepare_tensorflow(2)
+
+
+PREPARE = """
+import gc, json, sys
+from tasks.errors import InvalidParameter
+from tasks.model.tensorflow_setup import prepare_tensorflow
+
+light = not {"tensorflow", "numpy"} & set(sys.modules)
+prepare_tensorflow(2)
+import tensorflow as tf
+assert 3 == int(tf.constant(1) + 2)
+prepare_tensorflow(2)
+try:
+    prepare_tensorflow(1)
+    refusal = None
+except InvalidParameter as error:
+    refusal = str(error)
+sklearn_left_out = "sklearn" not in sys.modules
+import sklearn
+print(json.dumps([light, refusal, gc.isenabled(), sklearn_left_out, tf.config.list_physical_devices("GPU")]))
+"""
+
+
+def test_tensorflow_is_prepared_once(tmp_path):
+    """It comes when it is asked for, in silence, on the CPU, and with one number of threads for good."""
+    result = subprocess.run(
+        [sys.executable, "-c", PREPARE],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ("", 0) == (result.stderr, result.returncode)
+    refusal = "threads = 1: this process runs with 2 already; one value is allowed in a run"
+    assert [True, refusal, True, True, []] == json.loads(result.stdout)

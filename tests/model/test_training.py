@@ -27,7 +27,7 @@ RECIPES = pytest.mark.parametrize("recipe", [SOFTMAX, MOMENTUM, CNN], ids=["soft
 ANOTHER_PROCESS = """
 import os
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-from tasks.wiring.luigi_defaults import prepare_tensorflow
+from tasks.model.tensorflow_setup import prepare_tensorflow
 prepare_tensorflow(1)
 from tests import small
 from tests.model.test_training import CNN, SOFTMAX, fingerprint, train

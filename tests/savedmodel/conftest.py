@@ -1,6 +1,9 @@
 """Versions exported in this process; a manifest and a wanted version that fit each other until a test changes one."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from tests import quiet_tensorflow  # isort: skip - before anything else imports
 from tasks.versions.manifest import Manifest, write_manifest
 from tasks.versions.wanted_version import WantedVersion
 from tests import small
-from tests.savedmodel.versions import MODELS, draw_weights, export
+from tests.savedmodel.versions import MODELS, draw_weights, export, write
 
 __all__ = ["quiet_tensorflow"]
 
@@ -69,6 +72,42 @@ def exported(tmp_path_factory, weights) -> Path:
     for version, model in MODELS.items():
         export(base_path / str(version), version, model, weights[model])
     return base_path
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory):
+    """A folder with a bare SavedModel of each architecture; not to be changed."""
+    directory = tmp_path_factory.mktemp("written")
+    for model in MODELS.values():
+        write(directory / model, model)
+    return directory
+
+
+ANOTHER_PROCESS = """
+import sys
+from pathlib import Path
+from tests import quiet_tensorflow
+from tasks.savedmodel.loaded_model import load_saved_model
+from tests.savedmodel.versions import IMAGES, MODELS, write
+import numpy as np
+here, there = Path(sys.argv[1]), Path(sys.argv[2])
+for model in MODELS.values():
+    write(here / model, model)
+    with load_saved_model(there / model) as loaded:
+        np.save(here / f"{model}.npy", loaded.predict(IMAGES))
+"""
+
+
+@pytest.fixture(scope="session")
+def elsewhere(written, tmp_path_factory):
+    """A folder in which another process wrote the same models, and the scores that it got from ours."""
+    directory = tmp_path_factory.mktemp("elsewhere")
+    subprocess.run(
+        [sys.executable, "-c", ANOTHER_PROCESS, directory, written],
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+    )
+    return directory
 
 
 @pytest.fixture

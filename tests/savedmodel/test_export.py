@@ -10,6 +10,7 @@ from tasks.errors import ExportFailed
 from tasks.model.architectures import find_architecture
 from tasks.savedmodel.export import export_version
 from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.signatures import describe_signatures
 from tasks.storage import checksums, publishing
 from tasks.versions.manifest import MANIFEST, read_manifest
 from tests import small
@@ -66,7 +67,7 @@ def test_the_manifest_says_what_the_version_is(tmp_path, want):
         manifest.made_with,
     )
     with load_saved_model(tmp_path) as model:
-        assert model.describe_signatures() == manifest.signatures
+        assert describe_signatures(model.signatures) == manifest.signatures
 
 
 def test_every_file_but_the_manifest_is_listed(tmp_path, want):

@@ -1,121 +1,24 @@
-"""SavedModels: written, loaded in this process and in another, damaged, and refused."""
+"""SavedModels: loaded in this process and in another, two at once, damaged, and refused."""
 
-import errno
-import hashlib
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tasks.errors import ExportFailed
-from tasks.model.architectures import find_architecture
-from tasks.savedmodel import loaded_model as saved_model
-from tasks.savedmodel.loaded_model import check_agreement, load_saved_model, write_saved_model
-from tests import disks, small
+from tasks.savedmodel import loaded_model, writer
+from tasks.savedmodel.loaded_model import check_agreement, load_saved_model
+from tasks.savedmodel.signatures import as_floats
+from tests.conftest import read_tree
+from tests.savedmodel.versions import IMAGES, MODELS, draw_weights, expected_scores, write
 
 tf1 = tf.compat.v1
 
-SHAPES = {
-    "softmax": {"weights": (784, 10), "biases": (10,)},
-    "cnn": {
-        "convolution_1/kernel": (5, 5, 1, 16),
-        "convolution_1/bias": (16,),
-        "convolution_2/kernel": (3, 3, 16, 32),
-        "convolution_2/bias": (32,),
-        "hidden/kernel": (1568, 96),
-        "hidden/bias": (96,),
-        "logits/kernel": (96, 10),
-        "logits/bias": (10,),
-    },
-}
-MODELS = pytest.mark.parametrize("model", sorted(SHAPES))
-IMAGES = small.make_images(120, seed=4)[0].reshape(-1, 784)
-
-ANOTHER_PROCESS = """
-import sys
-from pathlib import Path
-from tasks.wiring.luigi_defaults import import_tensorflow
-import_tensorflow()
-from tasks.savedmodel.loaded_model import load_saved_model
-from tests.savedmodel.test_loaded_model import IMAGES, SHAPES, write
-import numpy as np
-here, there = Path(sys.argv[1]), Path(sys.argv[2])
-for model in SHAPES:
-    write(here / model, model)
-    with load_saved_model(there / model) as loaded:
-        np.save(here / f"{model}.npy", loaded.predict(IMAGES))
-"""
+EACH_MODEL = pytest.mark.parametrize("model", MODELS.values())
 
 
-def make_weights(model):
-    stream = np.random.RandomState(0)
-    return {name: (stream.standard_normal(shape) * 0.1).astype(np.float32) for name, shape in SHAPES[model].items()}
-
-
-def write(directory, model="softmax"):
-    directory.mkdir(parents=True, exist_ok=True)
-    write_saved_model(directory, find_architecture(model).scores, make_weights(model))
-    return directory
-
-
-def contents(directory):
-    return {
-        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
-    }
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory):
-    """A folder with a SavedModel of each architecture."""
-    directory = tmp_path_factory.mktemp("written")
-    for model in SHAPES:
-        write(directory / model, model)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def elsewhere(written, tmp_path_factory):
-    """A folder in which another process wrote the same models, and the scores that it got from ours."""
-    directory = tmp_path_factory.mktemp("elsewhere")
-    subprocess.run(
-        [sys.executable, "-c", ANOTHER_PROCESS, directory, written],
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-    )
-    return directory
-
-
-@MODELS
-def test_the_same_weights_give_the_same_bytes(written, elsewhere, tmp_path, model):
-    """Written again in this process and in another one, every file is the same, byte for byte."""
-    expected = contents(written / model)
-    assert expected == contents(write(tmp_path / "again", model))
-    assert expected == contents(elsewhere / model)
-
-
-def test_there_is_nothing_in_it_but_a_saved_model(written):
-    """Graph and variables, and no fingerprint or checkpoint state."""
-    expected = {"saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"}
-    assert expected == set(contents(written / "softmax"))
-
-
-def test_the_graph_of_softmax_is_small(written):
-    """Inference operations alone fit into 12 KB."""
-    assert (written / "softmax" / "saved_model.pb").stat().st_size < 12 * 1024
-
-
-@MODELS
-def test_the_graph_holds_no_training(written, model):
-    """Nothing but the variables and their restoring can change a weight."""
-    with load_saved_model(written / model) as loaded:
-        kinds = {operation.type for operation in loaded.session.graph.get_operations()}
-    assert not [kind for kind in kinds if "Grad" in kind or "ApplyAdam" in kind or "While" in kind]
-
-
-@MODELS
+@EACH_MODEL
 def test_another_process_gets_the_same_scores(written, elsewhere, model):
     """A process that knows nothing but the folder answers as this one does."""
     with load_saved_model(written / model) as loaded:
@@ -124,52 +27,7 @@ def test_another_process_gets_the_same_scores(written, elsewhere, model):
     np.testing.assert_allclose(np.load(elsewhere / f"{model}.npy"), found, atol=1e-6)
 
 
-@MODELS
-def test_signatures_are_those_of_the_tutorial(written, model):
-    """Names, methods, types and known shapes, for every model, so that the tutorial's clients work unchanged."""
-    expected = {
-        "predict_images": {
-            "method": "tensorflow/serving/predict",
-            "inputs": {"images": {"dtype": "float32", "shape": [-1, 784]}},
-            "outputs": {"scores": {"dtype": "float32", "shape": [-1, 10]}},
-        },
-        "serving_default": {
-            "method": "tensorflow/serving/classify",
-            "inputs": {"inputs": {"dtype": "string", "shape": [-1]}},
-            "outputs": {
-                "classes": {"dtype": "string", "shape": [-1, 10]},
-                "scores": {"dtype": "float32", "shape": [-1, 10]},
-            },
-        },
-    }
-    with load_saved_model(written / model) as loaded:
-        assert expected == loaded.describe_signatures()
-        for signature in loaded.signatures.values():
-            for info in (*signature.inputs.values(), *signature.outputs.values()):
-                assert not info.tensor_shape.unknown_rank
-
-
-def test_it_is_tagged_for_serving(written):
-    """TensorFlow Serving loads the graph with the tag `serve`."""
-    content = (written / "softmax" / "saved_model.pb").read_bytes()
-    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
-
-    graphs = SavedModel.FromString(content).meta_graphs
-    assert [["serve"]] == [list(graph.meta_info_def.tags) for graph in graphs]
-    assert graphs[0].meta_info_def.stripped_default_attrs
-
-
-@MODELS
-def test_scores_are_those_of_the_architecture(written, model):
-    """What is served is the softmax of the logits of the weights that were handed in."""
-    weights = make_weights(model)
-    images = saved_model.as_floats(IMAGES[:10])
-    expected = find_architecture(model).scores(tf.constant(images), lambda name, shape, fan_in=0: weights[name])  # noqa: ARG005
-    with load_saved_model(written / model) as loaded:
-        np.testing.assert_allclose(expected.numpy(), loaded.predict(IMAGES[:10]), atol=1e-6)
-
-
-@MODELS
+@EACH_MODEL
 def test_both_signatures_agree(written, model):
     """Classify gives all ten classes, best first, with the scores that predict gives them."""
     with load_saved_model(written / model) as loaded:
@@ -186,23 +44,8 @@ def test_images_are_scored_in_batches(written, monkeypatch):
     """How many images go into one batch makes no difference, and none is left out."""
     with load_saved_model(written / "softmax") as loaded:
         expected = loaded.predict(IMAGES)
-        monkeypatch.setattr(saved_model, "BATCH", 50)
+        monkeypatch.setattr(loaded_model, "BATCH", 50)
         np.testing.assert_allclose(expected, loaded.predict(IMAGES), atol=1e-6)
-
-
-def test_pixels_become_fractions():
-    """0 to 255 becomes 0 to 1 in float32."""
-    found = saved_model.as_floats(np.array([0, 51, 255], np.uint8))
-    assert np.float32 == found.dtype
-    np.testing.assert_allclose([0, 0.2, 1], found, atol=1e-7)
-
-
-def test_an_image_is_an_example():
-    """The feature `x` carries the image's floats unchanged."""
-    image = np.random.RandomState(0).random_sample(784).astype(np.float32)
-    found = tf.train.Example.FromString(saved_model.as_example(image))
-    assert ["x"] == list(found.features.feature)
-    np.testing.assert_array_equal(image, np.float32(found.features.feature["x"].float_list.value))
 
 
 def no_folder(directory):
@@ -270,17 +113,17 @@ def write_other(directory, signatures):
         examples = tf1.placeholder(tf.string, [None], "examples")
         weight = tf1.get_variable("weight", [784, 10], initializer=tf1.ones_initializer(), use_resource=True)
         session.run(weight.initializer)
-        saved_model._write(directory, session, signatures(images, examples, weight))
+        writer._write(directory, session, signatures(images, examples, weight))
     return directory
 
 
 def only_predict(images, examples, weight):  # noqa: ARG001 - one of the two inputs is not used
-    return {"predict_images": saved_model._predict_signature(images, tf.matmul(images, weight))}
+    return {"predict_images": writer._predict_signature(images, tf.matmul(images, weight))}
 
 
 def only_classify(images, examples, weight):  # noqa: ARG001 - as above
     scores = tf.matmul(tf.zeros([tf.shape(examples)[0], 784]), weight)
-    return {"serving_default": saved_model._classify_signature(examples, tf.as_string(scores), scores)}
+    return {"serving_default": writer._classify_signature(examples, tf.as_string(scores), scores)}
 
 
 @pytest.mark.parametrize(
@@ -305,8 +148,8 @@ def two_signatures(*, offset, order):
         classes = tf.constant([[str(kind) for kind in order]])
         many = tf.stack([tf.shape(examples)[0], 1])
         return {
-            "predict_images": saved_model._predict_signature(images, tf.tile(scores, [tf.shape(images)[0], 1])),
-            "serving_default": saved_model._classify_signature(examples, tf.tile(classes, many), tf.tile(rows, many)),
+            "predict_images": writer._predict_signature(images, tf.tile(scores, [tf.shape(images)[0], 1])),
+            "serving_default": writer._classify_signature(examples, tf.tile(classes, many), tf.tile(rows, many)),
         }
 
     return signatures
@@ -340,53 +183,24 @@ def test_signatures_that_almost_agree_are_accepted(tmp_path, offset):
         assert 5 == len(loaded.classify(IMAGES[:5])[0])
 
 
-def test_a_model_without_weights_is_refused(tmp_path):
-    """Without variables there is no variables.index, and a server would load what cannot answer."""
-
-    def scores(images, weight):  # noqa: ARG001 - that is the point
-        return tf.nn.softmax(images[:, :10])
-
-    with pytest.raises(ExportFailed, match=f"^{tmp_path}: TensorFlow wrote no variables/variables.index$"):
-        write_saved_model(tmp_path, scores, {})
-
-
-def test_a_weight_that_is_used_twice_is_one(tmp_path):
-    """An architecture may ask for a weight again, and gets the same one."""
-
-    def scores(images, weight):
-        return tf.nn.softmax(images @ weight("weights", [784, 10]) - images[:, ::-1] @ weight("weights", [784, 10]))
-
-    weights = make_weights("softmax")
-    write_saved_model(tmp_path, scores, weights)
-    images = saved_model.as_floats(IMAGES[:5])
-    expected = tf.nn.softmax((images - images[:, ::-1]) @ weights["weights"])
-    with load_saved_model(tmp_path) as loaded:
-        np.testing.assert_allclose(expected, loaded.predict(IMAGES[:5]), atol=1e-5)
-
-
-def test_a_full_disk_is_told(tmp_path):
-    """A disk that takes no more is the error of the system that it is, with the folder."""
-    with disks.mounted(tmp_path / "disk", size=1 << 14) as disk, pytest.raises(OSError, match=str(disk)) as caught:
-        write(disk / "model")
-    assert errno.ENOSPC == caught.value.errno
-
-
-def test_a_file_that_may_not_grow_is_told(tmp_path):
-    """What else keeps TensorFlow from writing ends in one line that names the folder."""
-    with (
-        disks.file_size_limit(4096),
-        pytest.raises(ExportFailed, match=f"^{tmp_path}: [^\n]*; File too large$"),
-    ):
-        write(tmp_path)
-
-
 def test_loading_changes_nothing(written):
     """Loading a SavedModel changes nothing in it."""
-
-    def digest():
-        return hashlib.sha256(repr(sorted(contents(written).items())).encode()).hexdigest()
-
-    before = digest()
+    before = read_tree(written / "cnn")
     with load_saved_model(written / "cnn") as loaded:
         loaded.predict(IMAGES[:1])
-    assert before == digest()
+    assert before == read_tree(written / "cnn")
+
+
+@EACH_MODEL
+def test_versions_that_are_loaded_at_once_keep_their_weights(tmp_path, model):
+    """Two versions of one architecture, open at the same time and asked in turn, answer with their own weights."""
+    weights = {seed: draw_weights(model, seed) for seed in (1, 2)}
+    first, second = (write(tmp_path / str(seed), model, weights[seed]) for seed in weights)
+    expected = {seed: expected_scores(model, weights[seed], as_floats(IMAGES)) for seed in weights}
+    assert np.abs(expected[1] - expected[2]).max() > 0.1
+    with load_saved_model(first) as one, load_saved_model(second) as two:
+        for _ in range(2):
+            np.testing.assert_allclose(one.predict(IMAGES), expected[1], atol=1e-5)
+            np.testing.assert_allclose(two.predict(IMAGES), expected[2], atol=1e-5)
+        check_agreement(one, IMAGES)
+        check_agreement(two, IMAGES)

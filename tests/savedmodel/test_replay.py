@@ -1,4 +1,4 @@
-"""The server's protocol, over gRPC on loopback and on a loaded model."""
+"""The server's answers, over gRPC on loopback and on a loaded model."""
 
 import re
 
@@ -10,7 +10,8 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_
 
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.savedmodel.replay import answer, classify_request, predict_request
+from tasks.savedmodel.prediction_requests import classify_request, predict_request
+from tasks.savedmodel.replay import answer, can_replay
 from tests.model_server import serve
 from tests.savedmodel.versions import MODELS, expected_scores
 
@@ -105,32 +106,28 @@ def test_answer_says_why_a_request_fails(exported, images, kind, change, reason)
         answer(model, _log(kind, request=_broken(request, change)))
 
 
-def test_examples_share_a_context(exported, images):
-    """Features given once for all examples count as if each had them."""
-    plain = classify_request(images[:2])
-    shared = classification_pb2.ClassificationRequest()
-    context = shared.input.example_list_with_context
-    context.context.features.feature["x"].CopyFrom(plain.input.example_list.examples[0].features.feature["x"])
+def _shared_context(images):
+    log = _log("classify_log")
+    context = log.classify_log.request.input.example_list_with_context
+    context.context.features.feature["x"].float_list.value.extend(images[0])
     context.examples.add()
-    with load_saved_model(exported / "1") as model:
-        first = answer(model, _log("classify_log", request=plain)).classify_log.response.result.classifications[0]
-        other = answer(model, _log("classify_log", request=shared)).classify_log.response.result.classifications[0]
-    assert [entry.label for entry in first.classes] == [entry.label for entry in other.classes]
-    np.testing.assert_allclose(first.classes[0].score, other.classes[0].score, atol=1e-6)
+    return log
 
 
-def test_multi_inference_asks_several_signatures(exported, images):
-    """MultiInference gives a classification for each of its tasks, and refuses a method that it does not know."""
-    log = _log("multi_inference_log")
-    request = log.multi_inference_log.request
-    request.input.CopyFrom(classify_request(images).input)
-    request.tasks.add(method_name="tensorflow/serving/classify").model_spec.signature_name = "serving_default"
-    with load_saved_model(exported / "1") as model:
-        results = answer(model, log).multi_inference_log.response.results
-        assert len(results[0].classification_result.classifications) == len(images)
-        request.tasks.add(method_name="tensorflow/serving/predict")
-        with pytest.raises(ValueError, match="infers nothing by the method 'tensorflow/serving/predict'"):
-            answer(model, log)
+@pytest.mark.parametrize("kind", ["regress_log", "multi_inference_log", "shared context"])
+def test_what_no_version_carries_is_not_replayed(exported, images, kind):
+    """Regress, MultiInference and a context that examples share are told apart from what the server refuses."""
+    log = _shared_context(images) if kind == "shared context" else _log(kind)
+    assert not can_replay(log)
+    with load_saved_model(exported / "1") as model, pytest.raises(ValueError, match=r"^not replayed here$"):
+        answer(model, log)
+
+
+@pytest.mark.parametrize("kind", ["predict_log", "classify_log", "session_run_log"])
+def test_whatever_else_is_replayed_or_refused(kind):
+    """A Predict and a plain Classify are replayed, and what the server refuses is not passed over."""
+    assert can_replay(_log(kind))
+    assert can_replay(prediction_log_pb2.PredictionLog())
 
 
 def test_a_record_of_a_session_run_is_refused_and_an_empty_one_is_not(exported):
@@ -142,20 +139,18 @@ def test_a_record_of_a_session_run_is_refused_and_an_empty_one_is_not(exported):
 
 
 @pytest.fixture
-def regressor(tmp_path):
-    """A SavedModel of somebody else: no variables, a regression, and two signatures that cannot answer."""
-    tf1, method = tf.compat.v1, tf.saved_model.REGRESS_METHOD_NAME
+def foreign(tmp_path):
+    """A SavedModel of somebody else, without variables: a regression, and two classifications that cannot answer."""
+    tf1, api = tf.compat.v1, tf.saved_model
     with tf.Graph().as_default(), tf1.Session() as session:
         examples = tf1.placeholder(tf.string, [None])
         parsed = tf.io.parse_example(examples, {"x": tf.io.FixedLenFeature([784], tf.float32)})
-        info = tf1.saved_model.build_tensor_info
-        taken, mean = info(examples), info(tf.reduce_mean(parsed["x"], 1))
+        info, define = tf1.saved_model.build_tensor_info, tf1.saved_model.build_signature_def
+        taken, pixels, mean = info(examples), info(parsed["x"]), info(tf.reduce_mean(parsed["x"], 1))
         definitions = {
-            "mean": tf1.saved_model.build_signature_def({"inputs": taken}, {"outputs": mean}, method),
-            "total": tf1.saved_model.build_signature_def(
-                {"inputs": taken}, {"outputs": info(tf.reduce_sum(parsed["x"]))}, method
-            ),
-            "renamed": tf1.saved_model.build_signature_def({"examples": taken}, {"outputs": mean}, method),
+            "mean": define({"inputs": taken}, {"outputs": mean}, api.REGRESS_METHOD_NAME),
+            "flat": define({"inputs": taken}, {"scores": mean}, api.CLASSIFY_METHOD_NAME),
+            "renamed": define({"examples": taken}, {"scores": pixels}, api.CLASSIFY_METHOD_NAME),
         }
         builder = tf1.saved_model.builder.SavedModelBuilder(str(tmp_path / "1"))
         builder.add_meta_graph_and_variables(session, ["serve"], signature_def_map=definitions)
@@ -163,33 +158,28 @@ def regressor(tmp_path):
     return tmp_path / "1"
 
 
-def test_a_regression_is_answered_alone_and_among_others(regressor, images):
-    """Regress gives one value an example; MultiInference takes it too. Without variables no index is needed."""
-    check_loads(regressor)
-    log, multi = _log("regress_log"), _log("multi_inference_log")
-    log.regress_log.request.input.CopyFrom(classify_request(images).input)
-    log.regress_log.request.model_spec.signature_name = "mean"
-    multi.multi_inference_log.request.input.CopyFrom(classify_request(images).input)
-    task = multi.multi_inference_log.request.tasks.add(method_name=tf.saved_model.REGRESS_METHOD_NAME)
-    task.model_spec.signature_name = "mean"
-    with load_saved_model(regressor, required=()) as model:
-        alone = answer(model, log).regress_log.response.result
-        among = answer(model, multi).multi_inference_log.response.results[0].regression_result
-    np.testing.assert_allclose([entry.value for entry in alone.regressions], images.mean(axis=1), rtol=1e-5)
-    assert alone == among
+def test_predict_asks_a_signature_of_any_method(foreign, images):
+    """As the server does, Predict runs a regression too, and gives its output as a tensor."""
+    check_loads(foreign)  # without variables no index is needed
+    log, examples = _log("predict_log"), classify_request(images).input.example_list.examples
+    request = log.predict_log.request
+    request.model_spec.signature_name = "mean"
+    request.inputs["inputs"].CopyFrom(tf.make_tensor_proto([example.SerializeToString() for example in examples]))
+    with load_saved_model(foreign, required=()) as model:
+        found = tf.make_ndarray(answer(model, log).predict_log.response.outputs["outputs"])
+    np.testing.assert_allclose(found, images.mean(axis=1), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("signature", "reason"),
     [
-        ("total", "output 'outputs' has the shape [] for 20 examples"),
+        ("flat", "output 'scores' has the shape [20] for 20 examples"),
         ("renamed", "the signature has no input 'inputs'"),
     ],
 )
-def test_a_signature_that_cannot_answer_says_why(regressor, images, signature, reason):
-    """An output that is not one value an example, and an input of another name, are refused as the server does."""
-    log = _log("regress_log")
-    log.regress_log.request.input.CopyFrom(classify_request(images).input)
-    log.regress_log.request.model_spec.signature_name = signature
-    with load_saved_model(regressor, required=()) as model, pytest.raises(ValueError, match=re.escape(reason)):
+def test_a_signature_that_cannot_answer_says_why(foreign, images, signature, reason):
+    """An output that is not one row an example, and an input of another name, are refused as the server does."""
+    log = _log("classify_log", request=classify_request(images))
+    log.classify_log.request.model_spec.signature_name = signature
+    with load_saved_model(foreign, required=()) as model, pytest.raises(ValueError, match=re.escape(reason)):
         answer(model, log)

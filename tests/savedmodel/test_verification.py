@@ -1,7 +1,5 @@
 """Every fault that can be found in a version tree, made on purpose."""
 
-import fcntl
-import os
 import re
 import shutil
 from pathlib import Path
@@ -9,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.savedmodel.golden import ANSWERS
-from tasks.savedmodel.replay import PredictionLog, predict_request, write_logs
+from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, write_logs
 from tasks.savedmodel.verification import verify_tree, verify_version
 from tasks.savedmodel.warmup import WARMUP
+from tasks.versions.golden import ANSWERS
 from tasks.versions.manifest import MANIFEST
-from tasks.versions.tree import ERROR, NOTE, WARNING, version_number
+from tasks.versions.tree import ERROR, NOTE, WARNING
 from tests.savedmodel.versions import write_foreign
 
 ROOT = Path(__file__).parent.parent.parent
@@ -34,6 +32,12 @@ def _flip(path, index=1000):
 def _fail_warmup(tree):
     log = PredictionLog()
     log.predict_log.request.CopyFrom(predict_request(np.zeros((1, 3), np.float32)))
+    write_logs(tree / "1" / WARMUP, [log])
+
+
+def _regress_in_warmup(tree):
+    log = PredictionLog()
+    log.regress_log.SetInParent()
     write_logs(tree / "1" / WARMUP, [log])
 
 
@@ -108,6 +112,10 @@ FAULTS = {
     "warm-up fails": (
         _fail_warmup,
         ("1", ERROR, "assets.extra/tf_serving_warmup_requests: record 1 (predict_log) fails: ..."),
+    ),
+    "warm-up of another kind": (
+        _regress_in_warmup,
+        ("1", NOTE, "assets.extra/tf_serving_warmup_requests: record 1 (regress_log): not replayed here"),
     ),
     "golden answers differ": (
         _foreign_with_other_answers,
@@ -221,41 +229,6 @@ def test_a_file_as_newest_version_does_not_load_either(tree):
     messages = [fault.message for fault in _all_faults(tree) if fault.name == "7"]
     assert "the newest version does not load: the next restart of the server fails" in messages
     assert messages[:1] == [fault.message for fault in verify_tree(tree, [1])[0]]
-
-
-def test_what_a_live_process_writes_is_no_leftover(tree):
-    """A folder whose lock is held is being written."""
-    aside = tree / ".aside-3-0123abcd"
-    aside.mkdir()
-    handle = os.open(aside, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    assert [(fault.severity, fault.message) for fault in _all_faults(tree)] == [
-        (NOTE, "is being written by a live process")
-    ]
-    os.close(handle)
-
-
-@pytest.mark.parametrize(
-    ("name", "number"),
-    [
-        ("7", 7),
-        ("007", 7),
-        ("-1", -1),
-        (" 7", 7),
-        ("20170111173521", 20170111173521),
-        ("9223372036854775807", 2**63 - 1),
-        ("9223372036854775808", None),
-        ("v1", None),
-        ("1.0", None),
-        ("1.tmp", None),
-        ("", None),
-        ("+1", None),
-        ("1_000", None),
-    ],
-)
-def test_names_are_read_as_the_server_reads_them(name, number):
-    """Whatever parses as an int64 is a version."""
-    assert version_number(name) == number
 
 
 def test_any_damage_to_the_graph_is_a_fault_and_never_an_exception(tree):

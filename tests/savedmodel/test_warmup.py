@@ -7,7 +7,7 @@ import tensorflow as tf
 from tasks.errors import ExportFailed
 from tasks.savedmodel import export as export_room
 from tasks.savedmodel.loaded_model import load_saved_model
-from tasks.savedmodel.replay import PredictionLog, predict_request, read_logs, write_logs
+from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, read_logs, write_logs
 from tasks.savedmodel.warmup import MOST_RECORDS, WARMUP, replay_warmup, write_warmup
 from tests import small
 from tests.savedmodel.versions import draw_weights, export
@@ -39,7 +39,8 @@ def test_as_many_records_as_asked_for_are_replayed(tree, records):
         write_warmup(tree / "1", IMAGES, records)
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
-    assert _replay(tree / "1") == records
+    assert len(read_logs(path)) == records
+    assert _replay(tree / "1") == []
 
 
 def test_no_records_no_file(tree):
@@ -47,30 +48,13 @@ def test_no_records_no_file(tree):
     (tree / "1" / WARMUP).unlink()
     write_warmup(tree / "1", IMAGES, 0)
     assert not (tree / "1" / WARMUP).exists()
-    assert _replay(tree / "1") == 0
+    assert _replay(tree / "1") == []
 
 
 def test_a_file_that_is_none_is_refused(tree):
     """Garbage is named as such."""
     (tree / "1" / WARMUP).write_bytes(b"garbage" * 100)
     with pytest.raises(ExportFailed, match="tf_serving_warmup_requests: no TFRecord file: corrupted record at 0"):
-        _replay(tree / "1")
-
-
-def test_a_file_that_is_cut_short_is_refused(tree):
-    """A record without its end is named as such."""
-    path = tree / "1" / WARMUP
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(ExportFailed, match="no TFRecord file: truncated record at"):
-        _replay(tree / "1")
-
-
-def test_a_record_of_something_else_is_refused(tree):
-    """A TFRecord file that holds no PredictionLogs is named with the record."""
-    with tf.io.TFRecordWriter(str(tree / "1" / WARMUP)) as writer:
-        writer.write(PredictionLog().SerializeToString())
-        writer.write(b"\xff\xff\xff")
-    with pytest.raises(ExportFailed, match="record 2 is no PredictionLog"):
         _replay(tree / "1")
 
 
@@ -87,6 +71,21 @@ def test_a_record_that_fails_is_refused(tree):
     log.predict_log.request.CopyFrom(predict_request(np.zeros((1, 3), np.float32)))
     write_logs(tree / "1" / WARMUP, [PredictionLog(), log])
     with pytest.raises(ExportFailed, match=r"record 2 \(predict_log\) fails: Cannot feed value of shape \(1, 3\)"):
+        _replay(tree / "1")
+
+
+def test_what_is_not_replayed_is_told_and_stops_nothing(tree):
+    """A foreign record of a kind that no version carries is passed over, and the records after it are replayed."""
+    regress, failing = PredictionLog(), PredictionLog()
+    regress.regress_log.SetInParent()
+    failing.session_run_log.SetInParent()
+    logs = read_logs(tree / "1" / WARMUP)
+    write_logs(tree / "1" / WARMUP, [*logs[:2], regress, logs[2]])
+    assert _replay(tree / "1") == [f"{WARMUP.as_posix()}: record 3 (regress_log): not replayed here"]
+    write_logs(tree / "1" / WARMUP, [regress, failing])
+    with pytest.raises(
+        ExportFailed, match=r"record 2 \(session_run_log\) fails: the server replays no session_run_log"
+    ):
         _replay(tree / "1")
 
 

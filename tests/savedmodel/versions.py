@@ -6,6 +6,7 @@ import tensorflow as tf
 from tasks.data.arrays import Split
 from tasks.model.architectures import find_architecture
 from tasks.savedmodel.export import export_version
+from tasks.savedmodel.writer import write_saved_model
 from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
 from tests import small
@@ -13,6 +14,7 @@ from tests import small
 tf.get_logger().setLevel("ERROR")
 
 MODELS = {1: "softmax", 2: "cnn"}
+IMAGES = small.make_images(120, seed=4)[0].reshape(-1, 784)
 
 
 def draw_weights(model, seed=0):
@@ -33,6 +35,13 @@ def expected_scores(model, weights, images):
     return (
         find_architecture(model).scores(tf.constant(images), lambda name, *_, **__: tf.constant(weights[name])).numpy()
     )
+
+
+def write(directory, model="softmax", weights=None):
+    """A bare SavedModel of an architecture, with random weights unless some are given; returns the folder."""
+    directory.mkdir(parents=True, exist_ok=True)
+    write_saved_model(directory, find_architecture(model).scores, weights or draw_weights(model))
+    return directory
 
 
 def export(directory, version, model, weights, **settings):

@@ -25,7 +25,7 @@ from tensorflow_serving.apis import (
 )
 from tensorflow_serving.config import model_server_config_pb2
 
-from tasks.savedmodel import replay as protocol
+from tasks.savedmodel import prediction_requests, replay
 from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.versions.tree import served_names
 
@@ -209,7 +209,7 @@ class Servicer(model_service_pb2_grpc.ModelServiceServicer, prediction_service_p
                 context.abort(grpc.StatusCode.NOT_FOUND, f"Servable not found for request: Specific({number})")
             log = prediction_log_pb2.PredictionLog()
             getattr(log, kind).request.CopyFrom(request)
-            response = getattr(protocol.answer(version.model, log), kind).response
+            response = getattr(replay.answer(version.model, log), kind).response
         response.model_spec.name = spec.name
         response.model_spec.version.value = number
         return response
@@ -246,7 +246,11 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
         _, _, _, name, _, number = path.split("/")
         rows = body["instances"] if kind == "predict" else [example["x"] for example in body["examples"]]
         images = np.array(rows, np.float32)
-        request = protocol.predict_request(images) if kind == "predict" else protocol.classify_request(images)
+        request = (
+            prediction_requests.predict_request(images)
+            if kind == "predict"
+            else prediction_requests.classify_request(images)
+        )
         request.model_spec.name = name
         request.model_spec.version.value = int(number)
         try:

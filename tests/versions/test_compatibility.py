@@ -3,19 +3,20 @@
 import copy
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import tensorflow as tf
 
-from tasks.data.arrays import Split
 from tasks.errors import ExportFailed, InvalidServingConfig
-from tasks.versions.compatibility import Baseline, breaking_changes, find_baseline, judge
-from tasks.versions.manifest import read_manifest
-from tests import small
-from tests.savedmodel.versions import draw_weights, export, write_foreign
+from tasks.versions.compatibility import (
+    Baseline,
+    breaking_changes,
+    check_accuracy,
+    check_signatures,
+    find_baseline,
+)
 from tests.serving.test_config_file import CONFIG
 
-VALIDATION = Split(small.make_images(100, seed=3)[0].reshape(-1, 784), small.make_images(100, seed=3)[1])
 SIGNATURES = {
     "ask": {
         "method": "predict",
@@ -117,68 +118,33 @@ def test_a_label_that_points_at_nothing_is_an_error(tree, tmp_path):
     assert len(str(failure.value).splitlines()) == 1
 
 
-def _judge(baseline, manifest, **settings):
-    return judge(baseline and replace(baseline, **settings), manifest, VALIDATION)
+@pytest.fixture
+def stable():
+    """A version in service that another one may be 0.01 worse than."""
+    return Baseline(4, Path("models/mnist/4"), max_regression=0.01)
 
 
-def test_no_baseline_no_judgement(exported):
-    """Where no version is in service, nothing is compared and nothing recorded."""
-    assert _judge(None, read_manifest(exported / "2"), max_regression=0.0) == {}
-
-
-def test_a_regression_within_bounds_is_recorded(exported):
-    """The record holds the baseline's version and both accuracies, measured on the same images."""
-    manifest, baseline = read_manifest(exported / "2"), read_manifest(exported / "1")
-    judged = _judge(Baseline(1, exported / "1"), manifest, max_regression=1.0)
-    assert judged == {
-        "baseline": 1,
-        "signature_changes": [],
-        "baseline_accuracy": baseline.validation_accuracy,
-        "accuracy": manifest.validation_accuracy,
-    }
-
-
-def test_a_regression_beyond_bounds_is_refused(exported):
-    """The error says both accuracies, both versions and the bound; exactly the bound passes."""
-    worse, better = sorted((read_manifest(exported / name) for name in "12"), key=lambda m: m.validation_accuracy)
-    baseline = Baseline(better.model_version, exported / str(better.model_version))
-    difference = better.validation_accuracy - worse.validation_accuracy
-    assert difference > 0
-    _judge(baseline, worse, max_regression=difference)
+def test_changes_that_break_clients_are_refused(stable):
+    """The error shows each change and the way out; without changes, or where they are allowed, there is none."""
+    changes = ["signature ask is gone", "other: input more is new"]
     message = (
-        f"version {worse.model_version} is not published: its validation accuracy of {worse.validation_accuracy:.4f} "
-        f"is more than max_regression = {difference - 0.01:g} below the {better.validation_accuracy:.4f} of version "
-        f"{better.model_version} (stable)"
+        "version 7 is not published: clients of version 4 (stable) would be refused: signature ask is gone; "
+        "other: input more is new; --allow-signature-change publishes it all the same"
     )
-    with pytest.raises(ExportFailed, match=re.escape(message)):
-        _judge(baseline, worse, max_regression=difference - 0.01)
+    with pytest.raises(ExportFailed, match=f"^{re.escape(message)}$"):
+        check_signatures(7, stable, changes)
+    check_signatures(7, stable, [])
+    check_signatures(7, replace(stable, allow_signature_change=True), changes)
 
 
-def test_a_version_that_breaks_clients_is_refused_unless_asked_for(exported, tmp_path):
-    """The error shows the difference and the way out; with the flag it is recorded instead."""
-    manifest = read_manifest(exported / "1")
-    write_foreign(tmp_path / "9", signature="ask_me")
-    changes = ["signature ask_me is gone"]
-    with pytest.raises(ExportFailed, match="signature ask_me is gone; --allow-signature-change publishes it"):
-        _judge(Baseline(9, tmp_path / "9"), manifest)
-    judged = _judge(Baseline(9, tmp_path / "9"), manifest, allow_signature_change=True)
-    assert judged == {"baseline": 9, "signature_changes": changes}
-
-
-def test_a_baseline_made_elsewhere_is_measured_too(exported, tmp_path):
-    """A stable version without a manifest, with shapes of unknown rank, serves as a baseline."""
-    write_foreign(tmp_path / "9")
-    judged = _judge(Baseline(9, tmp_path / "9"), read_manifest(exported / "1"), max_regression=1.0)
-    assert 0 <= judged["baseline_accuracy"] <= 1
-
-
-def test_a_baseline_that_does_not_load_is_named(exported, tmp_path):
-    """A stable version that is damaged stops the export with its path."""
-    export(tmp_path / "9", 9, "softmax", draw_weights("softmax"))
-    (tmp_path / "9" / "saved_model.pb").write_bytes(b"\x0a\xff")
-    with pytest.raises(ExportFailed, match=re.escape(f"{tmp_path / '9' / 'saved_model.pb'}: no SavedModel")):
-        _judge(Baseline(9, tmp_path / "9"), read_manifest(exported / "1"))
-    (tmp_path / "9" / "saved_model.pb").unlink()
-    with pytest.raises(ExportFailed, match="No such file"):
-        _judge(Baseline(9, tmp_path / "9"), read_manifest(exported / "1"))
-    tf.compat.v1.reset_default_graph()
+def test_an_accuracy_that_is_too_low_is_refused(stable):
+    """The error says both accuracies, both versions and the bound; exactly the bound passes, and so does any better."""
+    message = (
+        "version 7 is not published: its validation accuracy of 0.9000 is more than max_regression = 0.01 below the "
+        "0.9200 of version 4 (stable)"
+    )
+    with pytest.raises(ExportFailed, match=f"^{re.escape(message)}$"):
+        check_accuracy(7, 0.90, stable, 0.92)
+    check_accuracy(7, 0.91, stable, 0.92)  # 0.92 - 0.91 > 0.01 in floating point
+    check_accuracy(7, 1.0, stable, 0.92)
+    check_accuracy(7, 0.0, replace(stable, max_regression=None), 0.92)

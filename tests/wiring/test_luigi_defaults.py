@@ -59,29 +59,3 @@ class TestSetUp:
         code = "import json, sys, tasks; print(json.dumps(sorted({'tensorflow', 'numpy', 'pooch'} & set(sys.modules))))"
         assert [] == run_python(tmp_path, code)
         assert [] == list(tmp_path.iterdir())
-
-
-PREPARE = """
-import gc, json, sys
-from tasks.wiring import luigi_defaults as runtime
-from tasks.errors import InvalidParameter
-
-runtime.prepare_tensorflow(2)
-import tensorflow as tf
-assert 3 == int(tf.constant(1) + 2)
-runtime.prepare_tensorflow(2)
-try:
-    runtime.prepare_tensorflow(1)
-    refusal = None
-except InvalidParameter as error:
-    refusal = str(error)
-sklearn_left_out = "sklearn" not in sys.modules
-import sklearn
-print(json.dumps([refusal, gc.isenabled(), sklearn_left_out, tf.config.list_physical_devices("GPU")]))
-"""
-
-
-def test_tensorflow_is_prepared_once(tmp_path):
-    """TensorFlow comes in silence, on the CPU, with one number of threads for as long as the process lives."""
-    refusal = "threads = 1: this process runs with 2 already; one value is allowed in a run"
-    assert [refusal, True, True, []] == run_python(tmp_path, PREPARE)
