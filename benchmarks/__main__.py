@@ -55,6 +55,10 @@ def _measure(options: argparse.Namespace, scratch: Path) -> Iterator[Result]:
             yield from runs.no_op(place, repeats, (3, 10) if small else (3, 100, 1000))
         elif letter == "f":
             yield from runs.memory(place, 2 if small else 8, 20 if small else 300)
+            shortened = ["--training-iteration", "20", "--min-accuracy", "0"] if small else []
+            yield runs.memory_of_the_shipped_versions(place, *shortened)
+        elif letter == "g":
+            yield from _checks(place, repeats)
 
 
 def _softmax(place: runs.Place, repeats: int) -> Iterator[Result]:
@@ -95,6 +99,12 @@ def _networks(place: runs.Place, repeats: int, *, small: bool) -> Iterator[Resul
     yield Result("cnn / Keras, seconds to 98.5 %", ratio, "", at_most=0.25, samples=ratios)
 
 
+def _checks(place: runs.Place, repeats: int) -> Iterator[Result]:
+    for model, seconds in _part(place, "checks", repeats).items():
+        name = f"checks before publishing, {model}, processor"
+        yield Result(name, statistics.median(seconds), "s", at_most=0.15, samples=seconds)
+
+
 def _part(place: runs.Place, *arguments: str | int) -> Any:
     arrays = next((place.work / "datasets").iterdir())
     output = place.folder / "part.json"
@@ -125,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tutorial", type=Path, help="folder with the tutorial's mnist_saved_model.py")
     parser.add_argument("--archives", type=Path, help="folder with the four MNIST archives (default: download them)")
     parser.add_argument("--dataset", default="mnist", help="digits needs no network (mnist)")
-    parser.add_argument("--parts", default="abcdef", help="which of a b c d e f (all)")
+    parser.add_argument("--parts", default="abcdefg", help="which of a b c d e f g (all)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (5)")
     parser.add_argument("--small", action="store_true", help="sizes that only show that everything runs")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="file to write")

@@ -1,4 +1,4 @@
-"""The training loop itself, in one process: against NumPy, a feed_dict loop and a Keras convnet.
+"""The training loop itself, in one process: against NumPy, a feed_dict loop and a Keras convnet; and the checks.
 
 Run as `python -m benchmarks.loops ARRAYS OUTPUT PART ROUNDS`, one process a part, because TensorFlow's threads can be
 set once in a process.
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.checks import checks_before_publishing
 from tasks.data.arrays import Split, Splits, map_arrays
 from tasks.model.architectures import find_architecture
 from tasks.model.tensorflow_setup import import_tensorflow, prepare_tensorflow
@@ -172,7 +173,12 @@ def keras_run(splits: Splits, per_mille: int, most_epochs: int) -> dict[str, flo
     return {"seconds": seconds, "accuracy": accuracy, "epochs": epochs}
 
 
-PARTS: dict[str, Callable[..., object]] = {"softmax": softmax_loops, "cnn": cnn_run, "keras": keras_run}
+PARTS: dict[str, Callable[..., object]] = {
+    "softmax": softmax_loops,
+    "cnn": cnn_run,
+    "keras": keras_run,
+    "checks": checks_before_publishing,
+}
 
 if __name__ == "__main__":
     arrays, output, part, *numbers = sys.argv[1:]

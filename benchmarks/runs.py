@@ -26,6 +26,7 @@ class All(luigi.WrapperTask):
 """
 
 NO_OP_VERSIONS, NO_OP_SECONDS = 1000, 3.0
+SHIPPED = Path(__file__).parent.parent / "luigi.cfg"
 
 
 class Place:
@@ -170,6 +171,13 @@ def memory(place: Place, trainings: int, iterations: int) -> list[Result]:
     name = f"proportional set size, {trainings} parallel trainings"
     results.append(Result(name, most / 1e6, "MB", at_most=trainings * 400, note=f"{running} children at the peak"))
     return results
+
+
+def memory_of_the_shipped_versions(place: Place, *arguments: str) -> Result:
+    """Peak memory of one process that decodes, trains and exports versions 1, 2 and 3 of the shipped luigi.cfg."""
+    shutil.copy(SHIPPED, place.folder)
+    peak = place.export("1-3", *arguments, prepared=False).peak_bytes / 1e6
+    return Result("peak memory, the three shipped versions", peak, "MB", at_most=900)
 
 
 def _tutorial(script_folder: Path | None, archives: Path, export: Path, version: int) -> float:

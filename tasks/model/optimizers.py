@@ -32,26 +32,14 @@ class Optimizer:
     update: Update
 
 
-def _sgd(
-    weight: tf.Variable,
-    slots: Slots,  # noqa: ARG001 - it keeps none
-    gradient: tf.Tensor,
-    rate: tf.Tensor,
-    iteration: tf.Tensor,  # noqa: ARG001 - all are alike to it
-) -> tf.Operation:
+def _sgd(weight: tf.Variable, _: Slots, gradient: tf.Tensor, rate: tf.Tensor, __: tf.Tensor) -> tf.Operation:
     """Plain gradient descent: weight -= rate * gradient."""
     import tensorflow as tf
 
     return tf.raw_ops.ResourceApplyGradientDescent(var=weight.handle, alpha=rate, delta=gradient)
 
 
-def _momentum(
-    weight: tf.Variable,
-    slots: Slots,
-    gradient: tf.Tensor,
-    rate: tf.Tensor,
-    iteration: tf.Tensor,  # noqa: ARG001 - all are alike to it
-) -> tf.Operation:
+def _momentum(weight: tf.Variable, slots: Slots, gradient: tf.Tensor, rate: tf.Tensor, _: tf.Tensor) -> tf.Operation:
     """Descent along a decaying sum of gradients: momentum = 0.9 * momentum + gradient; weight -= rate * momentum."""
     import tensorflow as tf
 

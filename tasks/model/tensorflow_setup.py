@@ -27,8 +27,16 @@ def import_tensorflow() -> None:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    with _no_garbage_collection(), _absent("keras"), _stderr_closed():
-        import tensorflow as tf
+    gc.disable()
+    without_keras = sys.modules.setdefault("keras", None) is None  # type: ignore[arg-type]  # "import keras" fails then
+    try:
+        with _stderr_closed():
+            import tensorflow as tf
+    finally:
+        if without_keras:
+            del sys.modules["keras"]
+        gc.freeze()
+        gc.enable()
     tf.get_logger().setLevel("ERROR")
 
 
@@ -56,31 +64,6 @@ def prepare_tensorflow(threads: int) -> None:
             f"threads = {threads}: this process runs with {threading.get_intra_op_parallelism_threads()} already; "
             "one value is allowed in a run"
         ) from error
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """Make `import module` fail in the block, unless it is imported already."""
-    if module in sys.modules:
-        yield
-        return
-    sys.modules[module] = None  # type: ignore[assignment]  # what the import system documents for this
-    try:
-        yield
-    finally:
-        del sys.modules[module]
 
 
 @contextlib.contextmanager

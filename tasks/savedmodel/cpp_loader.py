@@ -88,9 +88,13 @@ def _needs_variables(directory: Path) -> bool:
     return any(node.op in VARIABLE_OPS for node in nodes)
 
 
+class _Pointer(ctypes.c_void_p):
+    """A pointer that ctypes hands on whole; a plain c_void_p comes back as an int, which it cuts to 32 bits."""
+
+
 @lru_cache(maxsize=1)
 def _library() -> Any:
-    """The library of the imported package that holds the C API, with the functions' types declared."""
+    """The library of the imported package that holds the C API."""
     package = Path(tf.__file__).parent
     for path in [*sorted(package.glob("libtensorflow_cc.so*")), package / "python/_pywrap_tensorflow_internal.so"]:
         library = ctypes.CDLL(str(path)) if path.exists() else None  # loaded already: this finds it
@@ -98,24 +102,7 @@ def _library() -> Any:
             break
     else:
         raise ExportFailed(f"{package}: no library with TF_LoadSessionFromSavedModel in this TensorFlow")
-    pointer, text = ctypes.c_void_p, ctypes.c_char_p
-    for name, result, arguments in (
-        ("TF_NewStatus", pointer, []),
-        ("TF_GetCode", ctypes.c_int, [pointer]),
-        ("TF_Message", text, [pointer]),
-        ("TF_DeleteStatus", None, [pointer]),
-        ("TF_NewSessionOptions", pointer, []),
-        ("TF_DeleteSessionOptions", None, [pointer]),
-        ("TF_NewGraph", pointer, []),
-        ("TF_DeleteGraph", None, [pointer]),
-        ("TF_CloseSession", None, [pointer, pointer]),
-        ("TF_DeleteSession", None, [pointer, pointer]),
-        (
-            "TF_LoadSessionFromSavedModel",
-            pointer,
-            [pointer, pointer, text, ctypes.POINTER(text), ctypes.c_int, pointer, pointer, pointer],
-        ),
-    ):
-        function = getattr(library, name)
-        function.restype, function.argtypes = result, arguments
+    for name in ("TF_NewStatus", "TF_NewSessionOptions", "TF_NewGraph", "TF_LoadSessionFromSavedModel"):
+        getattr(library, name).restype = _Pointer
+    library.TF_Message.restype = ctypes.c_char_p
     return library

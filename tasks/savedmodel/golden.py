@@ -50,11 +50,7 @@ def read_answers(version_directory: Path) -> list[Any]:
     Raises:
         ExportFailed: the file is there and cannot be read.
     """
-    path = version_directory / ANSWERS
-    try:
-        return read_logs(path) if path.exists() else []
-    except ValueError as error:
-        raise ExportFailed(f"{path}: {error}") from error
+    return read_logs(version_directory / ANSWERS)
 
 
 def replay_golden(model: LoadedModel) -> None:

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_log_pb2
 
+from tasks.errors import ExportFailed
 from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, as_example
 from tasks.savedmodel.tensorflow_errors import reason_of, writing
 
@@ -52,19 +53,21 @@ def write_logs(path: Path, logs: Iterable[Any]) -> None:
 
 
 def read_logs(path: Path) -> list[Any]:
-    """Read a TFRecord file of PredictionLogs.
+    """The PredictionLogs in a TFRecord file; empty if there is no such file.
 
     Raises:
-        ValueError: the file is something else, or is cut short.
+        ExportFailed: the file is something else, or is cut short.
     """
     logs: list[Any] = []
+    if not path.exists():
+        return logs
     try:
         for record in tf.compat.v1.io.tf_record_iterator(str(path)):
             logs += [PredictionLog.FromString(record)]  # one by one: the error below counts them
     except tf.errors.OpError as error:
-        raise ValueError(f"no TFRecord file: {reason_of(error)}") from error
+        raise ExportFailed(f"{path}: no TFRecord file: {reason_of(error)}") from error
     except DecodeError as error:
-        raise ValueError(f"record {len(logs) + 1} is no PredictionLog ({error})") from error
+        raise ExportFailed(f"{path}: record {len(logs) + 1} is no PredictionLog ({error})") from error
     if not logs and path.stat().st_size:  # TensorFlow takes what is shorter than a record's header for the end
-        raise ValueError("no TFRecord file: too short for a record")
+        raise ExportFailed(f"{path}: no TFRecord file: too short for a record")
     return logs

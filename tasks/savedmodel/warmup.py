@@ -58,12 +58,7 @@ def replay_warmup(model: LoadedModel) -> list[str]:
         ExportFailed: the server would refuse the version for it.
     """
     path, left_out = model.directory / WARMUP, []
-    if not path.exists():
-        return []
-    try:
-        logs = read_logs(path)
-    except ValueError as error:
-        raise ExportFailed(f"{path}: {error}") from error
+    logs = read_logs(path)
     if len(logs) > MOST_RECORDS:
         raise ExportFailed(f"{path}: {len(logs)} records; the server takes at most {MOST_RECORDS}")
     for number, log in enumerate(logs, 1):

@@ -65,31 +65,28 @@ def lint_names(base_path: Path) -> list[Fault]:
 def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
     name, number = entry.name, version_number(entry.name)
     if number is None:
-        return _lint_other(entry)
-    faults = []
+        return [Fault(name, *_lint_other(entry))]
+    found = []
     if served[number] != name:
-        faults.append(
-            Fault(
-                name, ERROR, f"is version {number}, as {served[number]!r} is; the server loads {served[number]!r} alone"
-            )
-        )
+        twin = served[number]
+        found.append((ERROR, f"is version {number}, as {twin!r} is; the server loads {twin!r} alone"))
     elif name != str(number):
-        faults.append(Fault(name, WARNING, f"is version {number} to the server; name it {number}"))
+        found.append((WARNING, f"is version {number} to the server; name it {number}"))
     if number < 1:
-        faults.append(Fault(name, WARNING, "is a version to the server; clients can ask for those above 0 alone"))
+        found.append((WARNING, "is a version to the server; clients can ask for those above 0 alone"))
     if entry.is_symlink() and not entry.exists():
-        faults.append(Fault(name, ERROR, "points at nothing; the server takes it for a version and fails to load it"))
+        found.append((ERROR, "points at nothing; the server takes it for a version and fails to load it"))
     elif not entry.is_dir():
-        faults.append(Fault(name, ERROR, "is a file; the server takes it for a version and fails to load it"))
-    return faults
+        found.append((ERROR, "is a file; the server takes it for a version and fails to load it"))
+    return [Fault(name, severity, message) for severity, message in found]
 
 
-def _lint_other(entry: Path) -> list[Fault]:
-    name = entry.name
-    if name.endswith(QUARANTINED):
-        return [Fault(name, NOTE, "is quarantined; the server does not see it")]
-    if not LEFTOVER.fullmatch(name):
-        return [Fault(name, NOTE, "is no version; the server does not see it")]
+def _lint_other(entry: Path) -> tuple[str, str]:
+    """Severity and message for an entry that the server does not see."""
+    if entry.name.endswith(QUARANTINED):
+        return NOTE, "is quarantined; the server does not see it"
+    if not LEFTOVER.fullmatch(entry.name):
+        return NOTE, "is no version; the server does not see it"
     if publishing.is_being_written(entry):
-        return [Fault(name, NOTE, "is being written by a live process")]
-    return [Fault(name, WARNING, "is left over from a run that was killed; no reader needs it")]
+        return NOTE, "is being written by a live process"
+    return WARNING, "is left over from a run that was killed; no reader needs it"

@@ -1,13 +1,11 @@
-"""What the pipeline promises on real MNIST: accuracy, size, memory and time."""
+"""What the pipeline promises on real MNIST: accuracy and size; time and memory are for `python -m benchmarks`."""
 
 import json
 import os
 import re
 import shutil
-import statistics
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -19,43 +17,6 @@ from tests.conftest import BIN, ROOT, names_in
 pytestmark = pytest.mark.mnist
 
 THREE_VERSIONS = ("ExportAllVersions", "--versions", "1,2,3", "--local-scheduler")
-TRIVIAL = """
-import luigi
-
-class Trivial(luigi.Task):
-    number = luigi.IntParameter()
-    def output(self):
-        return luigi.LocalTarget(f"trivial-{self.number}")
-    def run(self):
-        with self.output().open("w") as stream:
-            stream.write("done")
-
-class AllTrivial(luigi.WrapperTask):
-    def requires(self):
-        return [Trivial(number=number) for number in (1, 2, 3)]
-"""
-
-
-class Run:
-    """One `luigi` run to its end: its exit code, log, seconds on the clock and on the CPU, and peak memory."""
-
-    def __init__(self, directory, *arguments, module="tasks"):
-        log = directory / "run.log"
-        began = time.monotonic()
-        with log.open("wb") as stream:
-            process = subprocess.Popen(
-                [BIN / "luigi", "--module", module, *arguments],
-                cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(directory)},
-                stdout=stream,
-                stderr=stream,
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-        self.seconds = time.monotonic() - began
-        process.returncode = self.exit_code = os.waitstatus_to_exitcode(status)
-        self.cpu_seconds = usage.ru_utime + usage.ru_stime
-        self.megabytes = usage.ru_maxrss / 1000 * 1.024  # Linux counts in KiB
-        self.log = log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +29,16 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(directory, mnist_dir):
-    """The run that exports versions 1, 2 and 3 as they are shipped."""
-    run = Run(directory, *THREE_VERSIONS, "--DownloadDataset-mirrors", mnist_dir)
-    assert 0 == run.exit_code, run.log
-    return run
+    """Versions 1, 2 and 3 as they are shipped, in the folder."""
+    run = subprocess.run(
+        [BIN / "luigi", "--module", "tasks", *THREE_VERSIONS, "--DownloadDataset-mirrors", mnist_dir],
+        cwd=directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == run.returncode, run.stderr
 
 
 @pytest.mark.usefixtures("exported")
@@ -113,41 +80,3 @@ def test_the_readme_states_what_is_measured(directory, version):
 def test_softmax_graph_is_small(directory):
     """The graph of the softmax model takes less than 12 KB."""
     assert 12_000 > (directory / "models" / "mnist" / "1" / "saved_model.pb").stat().st_size
-
-
-def test_memory(exported):
-    """The process that downloads, trains and exports everything stays below 900 MB."""
-    assert 900 > exported.megabytes
-
-
-@pytest.mark.usefixtures("exported")
-def test_rerun_is_cheap(directory):
-    """A rerun of three finished versions costs at most 1.5 times what Luigi takes for three trivial tasks."""
-    (directory / "trivial.py").write_text(TRIVIAL)
-    trivial = ("AllTrivial", "--local-scheduler")
-    Run(directory, *trivial, module="trivial")
-    pairs = [(Run(directory, *THREE_VERSIONS), Run(directory, *trivial, module="trivial")) for _ in range(7)]
-    for ours, theirs in pairs:
-        assert "Did not run any tasks" in ours.log
-        assert "Did not run any tasks" in theirs.log
-    # on the CPU, not on the clock: other tests run beside this one
-    ours, theirs = (statistics.median(run.cpu_seconds for run in runs) for runs in zip(*pairs, strict=True))
-    assert 1.5 >= ours / theirs
-
-
-@pytest.mark.usefixtures("exported")
-def test_many_versions_are_found_fast(directory, tmp_path):
-    """A thousand exported versions are found complete within 3 s."""
-    one = directory / "models" / "mnist" / "1"
-    manifest = json.loads((one / "assets.extra" / "manifest.json").read_text())
-    for version in range(1, 1001):
-        copy = tmp_path / "models" / "mnist" / str(version)
-        shutil.copytree(one, copy, copy_function=os.link, ignore=shutil.ignore_patterns("manifest.json"))
-        manifest["model_version"] = version
-        (copy / "assets.extra" / "manifest.json").write_text(json.dumps(manifest))
-    runs = [Run(tmp_path, "ExportAllVersions", "--versions=1-1000", "--local-scheduler") for _ in range(3)]
-    for run in runs:
-        assert 0 == run.exit_code, run.log
-        assert "Did not run any tasks" in run.log
-    # the best of three, on the CPU, not on the clock: other tests run beside this one
-    assert 3 > min(run.cpu_seconds for run in runs)

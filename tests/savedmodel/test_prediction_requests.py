@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tasks.errors import ExportFailed
 from tasks.savedmodel.prediction_requests import (
     PredictionLog,
     classify_request,
@@ -49,24 +50,24 @@ def test_what_is_written_is_read(logs, tmp_path):
 
 
 def test_an_empty_file_holds_nothing(tmp_path):
-    """No records are no error, neither written nor read."""
+    """No records are no error, neither written nor read, and neither is a file that is not there."""
     write_logs(tmp_path / "none", [])
-    assert read_logs(tmp_path / "none") == []
+    assert read_logs(tmp_path / "none") == read_logs(tmp_path / "missing") == []
 
 
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda _: b"garbage" * 100, r"^no TFRecord file: corrupted record at 0"),
-        (lambda content: content[:-10], r"^no TFRecord file: truncated record at"),
-        (lambda _: b"short", r"^no TFRecord file: too short for a record$"),
+        (lambda _: b"garbage" * 100, r"/logs: no TFRecord file: corrupted record at 0"),
+        (lambda content: content[:-10], r"/logs: no TFRecord file: truncated record at"),
+        (lambda _: b"short", r"/logs: no TFRecord file: too short for a record$"),
     ],
 )
 def test_a_damaged_file_is_refused(logs, tmp_path, damage, reason):
     """Garbage, a record without its end, and less than the header of a record are told apart."""
     write_logs(tmp_path / "logs", logs[:2])
     (tmp_path / "logs").write_bytes(damage((tmp_path / "logs").read_bytes()))
-    with pytest.raises(ValueError, match=reason):
+    with pytest.raises(ExportFailed, match=reason):
         read_logs(tmp_path / "logs")
 
 
@@ -75,7 +76,7 @@ def test_a_record_of_something_else_is_refused(logs, tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "logs")) as writer:
         writer.write(logs[0].SerializeToString())
         writer.write(b"\xff\xff\xff")
-    with pytest.raises(ValueError, match=r"^record 2 is no PredictionLog \("):
+    with pytest.raises(ExportFailed, match=r"/logs: record 2 is no PredictionLog \("):
         read_logs(tmp_path / "logs")
 
 
