@@ -23,8 +23,9 @@ from tasks.recipes.recipe import KEYS
 from tasks.storage import checksums, publishing
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.tree import ERROR, Fault, served_names
-from tasks.wiring.failures import ReportedTask, reporter
+from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
+from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
 
 if TYPE_CHECKING:
