@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from tasks.errors import InvalidReleaseLog
-from tasks.storage import publishing
+from tasks.storage import disk_errors, publishing
 
 LOG = "releases.jsonl"
 LOCK = ".releases.lock"
@@ -94,7 +94,7 @@ class ReleaseLog:
     def locked(self, took_place: Callable[[Move], bool]) -> Iterator[LogWriter]:
         """Wait for the lock, hold it, and first write the lines that a process left that died while it held it."""
         publishing.make_directory(self.path.parent)
-        with publishing.explain_os_errors(self.lock_path):
+        with disk_errors.explain_os_errors(self.lock_path):
             journal = self.lock_path.open("a+b")
         with journal:
             fcntl.flock(journal, fcntl.LOCK_EX)
@@ -164,7 +164,7 @@ class LogWriter:
             publishing.flush(self.log.path.parent)
 
     def _write_journal(self, lines: Sequence[str]) -> None:
-        with publishing.explain_os_errors(self.log.lock_path):
+        with disk_errors.explain_os_errors(self.log.lock_path):
             self._journal.truncate(0)  # opened to append: what is written goes to the new end
             self._journal.write("".join(line + "\n" for line in lines).encode())
             self._journal.flush()

@@ -15,7 +15,7 @@ from pathlib import Path
 from tasks.errors import ReleaseRefused, StorageFailed
 from tasks.serving.transaction import Edit, ServedModel
 from tasks.serving.waiting import awaited_versions
-from tasks.storage import publishing
+from tasks.storage import disk_errors, publishing
 from tasks.versions.tree import QUARANTINED, find_versions
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
             edit.point(label, None)
         edit.drop([version])
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in [*holders, None]]
-        with publishing.explain_os_errors(path):
+        with disk_errors.explain_os_errors(path):
             edit.publish(moves, then=lambda: _rename(edit, path, target))
     without = f"; label {format_list(holders)} is removed" if holders else ""
     logger.info("Version %d of %s is taken back: %s%s", version, served.name, target, without)
@@ -99,7 +99,7 @@ def retire(served: ServedModel, keep: int, *, is_good: Callable[[Path, int], boo
         if apply and going:
             edit.drop(going)
             moves = [edit.move(None, version, None, task="RetireVersions", why=why) for version in going]
-            with publishing.explain_os_errors(base_path):
+            with disk_errors.explain_os_errors(base_path):
                 edit.publish(moves, then=lambda: _remove(base_path, going))
     done = "removed" if apply else "would be removed (do it with --apply)"
     lines = [f"{base_path / str(version)}: {size / MIB:.1f} MiB" for version, size in zip(going, sizes, strict=True)]
@@ -116,7 +116,7 @@ def format_list(values: Iterable[object]) -> str:
 
 def _refuse_closed(base_path: Path) -> None:
     """Do nothing if this user may rename versions; raises StorageFailed before anything is changed."""
-    obstacle = publishing.obstacle(base_path)
+    obstacle = disk_errors.obstacle(base_path)
     if obstacle:
         raise StorageFailed(obstacle)
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
 
-from tasks.storage import publishing
+from tasks.storage import disk_errors, publishing
 
 PREFIX = ".waiting-"
 
@@ -36,7 +36,7 @@ def _open_note(folder: Path) -> tuple[Path, FileIO]:
     """Make a locked file; a sweeper may catch it between the two steps, so try again."""
     while True:
         note = folder / f"{PREFIX}{secrets.token_hex(4)}"
-        with publishing.explain_os_errors(note):
+        with disk_errors.explain_os_errors(note):
             stream = note.open("xb", buffering=0)
         fcntl.flock(stream, fcntl.LOCK_EX)
         if note.exists():
