@@ -33,7 +33,6 @@ from tasks.wiring.base_tasks import (
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.failures import reporter
 from tasks.wiring.luigi_defaults import finished_first
 from tasks.wiring.parameters import (
     CheckedParameter,
@@ -42,6 +41,7 @@ from tasks.wiring.parameters import (
     VersionParameter,
     VersionsParameter,
 )
+from tasks.wiring.progress import reporter
 from tasks.wiring.records import recorded
 
 logger = logging.getLogger(__name__)
