@@ -6,8 +6,6 @@ share. TrainModel trains one segment and continues from the one before it, so th
 what it loaded, applies the gate and publishes the version; ExportAllVersions asks for a set of them.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Take a bad version back at once: its folder `5` is called `5.denied`, and no server sees it any more."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path

@@ -4,8 +4,6 @@ A version leaves the policy first, then its folder gets a name that the server d
 then it is removed: the server never sees half of one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What the operating system refuses, told in one line that names the place and the way out."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -7,8 +7,6 @@ leaves behind is swept by the next one: a writer holds a lock on its folder for 
 kernel lets go of that lock with the process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets
