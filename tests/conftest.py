@@ -142,19 +142,25 @@ class InThisProcess(CommandLine):
 
 
 @pytest.fixture
-def run_here(tmp_path: Path, mirror: Path, capsys, monkeypatch):
-    """Run `luigi --module tests.small ...` in this process, in a fresh working directory."""
+def this_process(tmp_path: Path, monkeypatch):
+    """Run command lines in this process: it is in a fresh working directory, and its Luigi is put back afterwards."""
     config, logger = get_config(), logging.getLogger("luigi-interface")
-    settings, level = {name: dict(config[name]) for name in config.sections()}, logger.level
+    settings, level = {section: dict(config[section]) for section in config.sections()}, logger.level
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(luigi.setup_logging.InterfaceLogging, "_configured", False)  # so that it writes to our stderr
     monkeypatch.setattr(logger, "handlers", [])
     check_config.cache_clear()
-    yield InThisProcess(tmp_path, mirror, capsys)
+    yield tmp_path
     check_config.cache_clear()
     logger.setLevel(level)
     config.clear()
     config.read_dict(settings)
+
+
+@pytest.fixture
+def run_here(this_process: Path, mirror: Path, capsys) -> InThisProcess:
+    """Run `luigi --module tests.small ...` in this process, in a fresh working directory."""
+    return InThisProcess(this_process, mirror, capsys)
 
 
 @pytest.fixture
