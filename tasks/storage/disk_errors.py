@@ -1,7 +1,5 @@
 """What the operating system refuses, told in one line that names the place and the way out."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os
@@ -53,3 +51,10 @@ def obstacle(path: Path) -> str | None:
     if not os.access(nearest, os.W_OK | os.X_OK):
         return f"{path}: {nearest} is not writable for this user"
     return None
+
+
+def check_writable(path: Path) -> None:
+    """Make sure that a folder can be written at `path`; raises StorageFailed."""
+    found = obstacle(path)
+    if found:
+        raise StorageFailed(found)

@@ -7,13 +7,11 @@ leaves behind is swept by the next one: a writer holds a lock on its folder for 
 kernel lets go of that lock with the process.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.storage import checksums
@@ -80,11 +78,10 @@ def publish_sealed(target: Path) -> Iterator[Path]:
             raise
 
 
-def publish_file(target: Path, content: bytes) -> None:
+def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], None] = lambda: None) -> None:
     """Write a small file whole or not at all; one that bears the name is replaced, and its mode kept.
 
-    Raises:
-        StorageFailed: the place cannot be written, or the disk is full.
+    `before_rename` is called when the content is safe on disk; if it raises, the file stays as it was.
     """
     with explain_os_errors(target):
         make_directory(target.parent)
@@ -93,6 +90,7 @@ def publish_file(target: Path, content: bytes) -> None:
             if target.is_file():
                 shutil.copymode(target, aside / target.name)
             flush(aside / target.name)
+            before_rename()
             (aside / target.name).replace(target)
             flush(target.parent)
 

@@ -4,8 +4,6 @@ The server takes every child of the base path whose name is an int64 for a versi
 that it has seen. So a version that is there is never touched: it either is what is asked for, or in the way.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

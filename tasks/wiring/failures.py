@@ -5,8 +5,6 @@ each failed task, wherever that ran, and `_schedule_and_run` is the one function
 `luigi.build` that still has the worker when the run is over: it is wrapped to tell the reasons then.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import traceback

@@ -3,8 +3,6 @@
 Nothing here knows what the tasks do.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import multiprocessing

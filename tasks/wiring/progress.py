@@ -1,7 +1,5 @@
 """How a task shows on the scheduler's page how far it is."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
