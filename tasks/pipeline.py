@@ -21,9 +21,10 @@ from tasks.execution.lineage import dataset_folder, lineage
 from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
+from tasks.serving.baseline import find_baseline
 from tasks.storage import checksums, publishing
 from tasks.versions import numbers
-from tasks.versions.compatibility import Baseline, find_baseline
+from tasks.versions.compatibility import Baseline
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring.base_tasks import (
     CompletedTask,

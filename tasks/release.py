@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import luigi
 
-from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused
+from tasks.errors import InvalidParameter, PipelineError
 from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.recipes.checks import number, whole_number
 from tasks.versions.numbers import MOST_VERSIONS
+from tasks.versions.tree import ERROR
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
@@ -83,8 +85,7 @@ class ReleaseTask(ReportedTask):
         """Make it so."""
         raise NotImplementedError  # each task below has its own
 
-    @property
-    def served(self) -> ServedModel:
+    def find_served(self) -> ServedModel:
         """The model as the config file has it."""
         from tasks.serving.config_file import find_model, read_config
         from tasks.serving.transaction import ServedModel
@@ -96,7 +97,7 @@ class ReleaseTask(ReportedTask):
             )
         model = find_model(read_config(config_path), base_path)
         name = self.model_name or (model.name if model is not None else base_path.name)
-        return ServedModel(config_path, base_path, name, self.keep_loaded, verify)
+        return ServedModel(config_path, base_path, name, self.keep_loaded, partial(find_fault, base_path))
 
 
 class LabelTask(ReleaseTask):
@@ -121,15 +122,13 @@ class PromoteVersion(LabelTask):
     version = VersionParameter(description="the version's number")
 
     def is_so(self) -> bool:
-        served = self.served
+        served = self.find_served()
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
         from tasks.serving import promotion
-        from tasks.serving import verdicts as fitness
 
-        fitness.refuse_foreign(Path(self.base_path), self.version)  # before anything is locked
-        promotion.promote(self.served, self.label, self.version, find_rollout(self), check=check_version, why=self.why)
+        promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
 
 
 class RollBack(LabelTask):
@@ -138,7 +137,7 @@ class RollBack(LabelTask):
     def is_so(self) -> bool:
         from tasks.serving import promotion
 
-        is_done = promotion.is_rolled_back(self.served, self.label)
+        is_done = promotion.is_rolled_back(self.find_served(), self.label)
         if is_done:
             logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
         return is_done
@@ -146,7 +145,7 @@ class RollBack(LabelTask):
     def change(self) -> None:
         from tasks.serving import promotion
 
-        promotion.roll_back(self.served, self.label, find_rollout(self), check=check_version, why=self.why)
+        promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
 
 
 class QuarantineVersion(ReleaseTask):
@@ -156,14 +155,14 @@ class QuarantineVersion(ReleaseTask):
     force = luigi.BoolParameter(significant=False, description="even if a label points at it, which is then removed")
 
     def is_so(self) -> bool:
-        from tasks.serving import retirement
+        from tasks.serving import quarantine
 
-        return retirement.is_quarantined(Path(self.base_path), self.version)
+        return quarantine.is_done(self.find_served(), self.version)
 
     def change(self) -> None:
-        from tasks.serving import retirement
+        from tasks.serving import quarantine
 
-        retirement.quarantine(self.served, self.version, force=self.force, why=self.why)
+        quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
 
 
 class RetireVersions(ReleaseTask):
@@ -177,7 +176,7 @@ class RetireVersions(ReleaseTask):
     def change(self) -> None:
         from tasks.serving import retirement
 
-        lines = retirement.retire(self.served, self.keep, is_good=is_fit, apply=self.apply, why=self.why)
+        lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
 
 
@@ -189,42 +188,28 @@ class ConfirmRollout(ReleaseTask):
     timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
 
     def change(self) -> None:
-        from tasks.versions import tree as tree_lint
+        from tasks.serving.promotion import check_ours
+        from tasks.versions.tree import find_versions
 
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
-        served, rollout = self.served, find_rollout(self)
-        check_version(served.base_path, self.version)
+        served, rollout = self.find_served(), find_rollout(self)
+        check_ours(served.base_path, self.version)
+        served.check_fit(self.version)
         rollout.wait_for(self.version, listed_since=0.0)
         rollout.replay(self.version, served.base_path / str(self.version))
-        published = ", ".join(map(str, tree_lint.find_versions(served.base_path)))
+        published = ", ".join(map(str, find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
 
 
-def check_version(base_path: Path, version: int) -> None:
-    """Do nothing if a version may be served; raises ReleaseRefused."""
-    from tasks.serving import verdicts as fitness
-
-    fitness.refuse_foreign(base_path, version)
-    verify(base_path, version)
-
-
-def verify(base_path: Path, version: int) -> None:
-    """Do nothing if a version passes verification; raises ReleaseRefused."""
-    from tasks.serving import verdicts as fitness
-
+def find_fault(base_path: Path, version: int) -> str | None:
+    """Why a version must not be served, by verification; None if it may."""
     import_tensorflow()  # quietly, before verification and the stubs of the servers do
-    fitness.refuse_unfit(base_path, version)
+    from tasks.savedmodel.verification import verify_version
 
-
-def is_fit(base_path: Path, version: int) -> bool:
-    """Whether a version may be served."""
-    try:
-        check_version(base_path, version)
-    except ReleaseRefused:
-        return False
-    return True
+    errors = [fault.message for fault in verify_version(base_path / str(version)).faults if fault.severity == ERROR]
+    return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
 
 
 def find_rollout(task: Any) -> Rollout:
@@ -233,4 +218,4 @@ def find_rollout(task: Any) -> Rollout:
     from tasks.serving.servers import find_servers
 
     wait = getattr(task, "wait_seconds", 0.0)
-    return Rollout(task.served.name, find_servers(task.server), task.timeout_seconds, wait)
+    return Rollout(task.find_served().name, find_servers(task.server), task.timeout_seconds, wait)

@@ -1,5 +1,5 @@
-"""From weights to versions that TensorFlow Serving loads.
+"""What is served: the servers' config file, which versions they load, the history of moves, and the servers themselves.
 
-Knows TensorFlow (not in `manifest` and `version_tree`: whether a version is complete must be cheap to ask) and
-`tasks.storage`; neither Luigi, nor datasets, nor training.
+Knows protobuf, and gRPC and REST where a server is asked; neither Luigi, nor data, nor models. TensorFlow is loaded by
+the gRPC stubs alone. Whether a version is fit to be served is a verdict that is handed in.
 """

@@ -1,4 +1,4 @@
-"""What a server's config file (`--model_config_file`) says: models, their base paths, and their labels.
+"""The servers' config file (`--model_config_file`): models, their base paths, policies and labels.
 
 The file is a ModelServerConfig in protobuf's text format. Importing its message costs 40 ms and no TensorFlow, so it
 is imported where a file is read.
@@ -7,15 +7,21 @@ is imported where a file is read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import InvalidServingConfig
+from tasks.storage import publishing
+
+BY_HAND = ".by-hand"
+_QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 
 
 def read_config(path: Path) -> Any:
-    """The ModelServerConfig in `path`; None where there is no file.
+    """The ModelServerConfig in `path`; an empty one where there is no file.
 
     Raises:
         InvalidServingConfig: it cannot be read, or is not in that format; the text names file and line.
@@ -25,24 +31,40 @@ def read_config(path: Path) -> Any:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        return _empty_config()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
     try:
-        return text_format.Parse(text, empty_config())
+        return text_format.Parse(text, _empty_config())
     except text_format.ParseError as error:
         raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
 
 
-def empty_config() -> Any:
-    """A ModelServerConfig with nothing in it."""
-    from tensorflow_serving.config import model_server_config_pb2
+def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:
+    """Replace the file; comments, which protobuf does not read, are first kept in a copy beside it.
 
-    return model_server_config_pb2.ModelServerConfig()
+    Args:
+        path: the file.
+        config: what it shall say.
+        before_rename: called when the new text is safe on disk, right before it takes the place of the old.
+
+    Raises:
+        InvalidServingConfig: what would be written does not read back the same.
+        StorageFailed: the disk is full or not writable; the file is as before.
+    """
+    from google.protobuf import text_format
+
+    text: str = text_format.MessageToString(config, as_utf8=True)
+    if text_format.Parse(text, _empty_config()) != config:
+        raise InvalidServingConfig(f"{path}: what would be written does not read back the same; left as it is")
+    if path.exists() and "#" in _QUOTED.sub("", (former := path.read_bytes()).decode()):
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        publishing.publish_file(path.with_name(f"{path.name}.{stamp}{BY_HAND}"), former)
+    publishing.publish_file(path, text.encode(), before_rename=before_rename)
 
 
 def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
-    """The entry of the model that is served from `base_path`; None if there is none (or no config).
+    """The entry of the model that is served from `base_path`; None if there is none.
 
     Two models may be served from one folder: with `name`, it is the one of that name; without, the first.
     """
@@ -52,10 +74,15 @@ def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
 def find_models(config: Any, base_path: Path) -> list[Any]:
     """The entries of all models that are served from `base_path`."""
     wanted = os.path.realpath(base_path)
-    entries = [] if config is None else config.model_config_list.config
-    return [entry for entry in entries if os.path.realpath(entry.base_path) == wanted]
+    return [entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted]
 
 
 def labels(entry: Any) -> Mapping[str, int]:
     """Label -> version of one entry; empty for None."""
-    return {} if entry is None else dict(entry.version_labels)
+    return {} if entry is None else dict(sorted(entry.version_labels.items()))
+
+
+def _empty_config() -> Any:
+    from tensorflow_serving.config import model_server_config_pb2
+
+    return model_server_config_pb2.ModelServerConfig()

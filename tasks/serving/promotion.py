@@ -2,104 +2,146 @@
 
 The server checks a label before it loads anything: a label that points at a version that is not available makes it
 refuse the whole file, again at every poll. So the version is put on the policy first, then every server says that it
-is available (or the stated time passes), and only then the label is moved.
+is available (or the stated time passes), and only then the label is moved: two writes of one file.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from pathlib import Path
 
-from tasks.errors import ReleaseRefused
+from tasks.errors import ReleaseRefused, RolloutFailed
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import Edit, ServedModel
-from tasks.serving.verdicts import Check
-from tasks.serving.waiting import waiting_for
+from tasks.versions.manifest import MANIFEST, read_manifest
+from tasks.versions.tree import find_versions
 
 logger = logging.getLogger(__name__)
 
 ROLL_BACK = "RollBack"
 
 
-def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, check: Check, why: str) -> list[Move]:
-    """Point a label at a version; see `_move_label` for the arguments and what it raises."""
-    return _move_label(served, label, lambda _: version, rollout, check=check, why=why, task="PromoteVersion")
+def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, why: str) -> list[Move]:
+    """Point a label at a version; for arguments, result and errors see `_move_label`."""
+    return _move_label(served, label, lambda _: version, rollout, why=why, task="PromoteVersion")
 
 
-def roll_back(served: ServedModel, label: str, rollout: Rollout, *, check: Check, why: str) -> list[Move]:
-    """Point a label at what it pointed at before its last move; see `_move_label`."""
+def roll_back(served: ServedModel, label: str, rollout: Rollout, *, why: str) -> list[Move]:
+    """Point a label at what it pointed at before its last move; for arguments, result and errors see `_move_label`."""
 
     def previous(edit: Edit) -> int:
-        moves = edit.label_history(label)
-        if is_rolled_back(served, label, edit):
-            return int(moves[-1].after or 0)
-        if edit.previous(label) is None:
+        if is_rolled_back(served, label):
+            return edit.labels[label]
+        version = edit.previous(label)
+        if version is None:
             raise ReleaseRefused(
                 f"label {label!r} has pointed at nothing before, so there is nothing to roll back to; "
                 "PromoteVersion points it at a version"
             )
-        return int(edit.previous(label) or 0)
+        return version
 
-    return _move_label(served, label, previous, rollout, check=check, why=why, task=ROLL_BACK)
+    return _move_label(served, label, previous, rollout, why=why, task=ROLL_BACK)
 
 
-def is_rolled_back(served: ServedModel, label: str, edit: Edit | None = None) -> bool:
+def is_rolled_back(served: ServedModel, label: str) -> bool:
     """Whether the last move of a label was a roll-back: a second one would go further than was asked for."""
-    history, now = (edit.history, edit.found_labels) if edit else (served.history(), served.labels())
-    moves = [move for move in history if move.label == label]
-    return bool(moves) and moves[-1].task == ROLL_BACK and moves[-1].after == now.get(label)
+    moves = [move for move in served.history() if move.label == label]
+    return bool(moves) and moves[-1].task == ROLL_BACK and moves[-1].after == served.labels().get(label)
+
+
+def check_ours(base_path: Path, version: int) -> None:
+    """Make sure that a version is there and was made by this pipeline.
+
+    Raises:
+        ReleaseRefused: it does not exist, or in its place is something else.
+    """
+    published = find_versions(base_path)
+    if version not in published:
+        there = ", ".join(map(str, published)) or "none"
+        raise ReleaseRefused(f"version {version} does not exist in {base_path}; published are {there}")
+    if read_manifest(base_path / str(version)) is None:
+        raise ReleaseRefused(
+            f"{base_path / str(version)} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it"
+        )
 
 
 def _move_label(
-    served: ServedModel,
-    label: str,
-    choose: Callable[[Edit], int],
-    rollout: Rollout,
-    *,
-    check: Check,
-    why: str,
-    task: str,
+    served: ServedModel, label: str, choose: Callable[[Edit], int], rollout: Rollout, *, why: str, task: str
 ) -> list[Move]:
-    """Move a label in two phases; returns the move, or nothing where it pointed there already.
+    """Move a label in two phases.
 
     Args:
         served: the model and its config file.
         label: which one.
         choose: where to, from what the config file and the log say.
         rollout: the servers to wait for.
-        check: raises if a version must not be served.
         why: for the log.
         task: for the log.
 
+    Returns:
+        The move, or nothing where the label pointed there already.
+
     Raises:
         ReleaseRefused: there is nowhere to move it, or somebody else moved it meanwhile.
-        RolloutFailed: a server does not answer, or does not get the version to work. The config file is as before.
+        RolloutFailed: a server does not answer, or does not get the version to work. The policy is as before.
     """
     with served.edit() as edit:
-        version = choose(edit)
+        version, before = choose(edit), edit.labels.get(label)
         _warn_of_stale_labels(edit, label)
-    check(served.base_path, version)
-    rollout.refuse_silence()
-    folder = served.config_path.parent
-    with waiting_for(folder, served.base_path, version):
-        with served.edit() as edit:
-            former = edit.content
-            edit.load(edit.loaded() | edit.wanted())
-            written = edit.publish()
-        try:
+    check_ours(served.base_path, version)
+    served.check_fit(version)
+    rollout.check_answers()
+    give_up = time.monotonic() + rollout.timeout_seconds
+    former: bytes | None = None  # the policy
+    try:
+        while True:
+            with served.edit() as edit:
+                former = edit.policy.SerializeToString() if former is None else former
+                edit.load(edit.loaded() | edit.wanted() | {version})
+                edit.publish()
             rollout.wait_for(version, listed_since=_listed_since(served, version))
             with served.edit() as edit:
-                moves = _point(edit, label, version, choose, task=task, why=why)
-        except BaseException:
-            with served.edit() as edit:
-                if edit.content == written != former:
-                    edit.restore(former)
-            raise
+                now = edit.labels.get(label)
+                if task == ROLL_BACK and now != before:
+                    raise ReleaseRefused(f"label {label!r} was moved to {now} meanwhile; look at {served.log.path}")
+                if version not in edit.versions:
+                    path = served.base_path / str(version)
+                    raise ReleaseRefused(f"{path} has gone meanwhile; label {label!r} stays where it is")
+                if version in edit.loaded():
+                    return _point(edit, label, version, task=task, why=why)
+            if time.monotonic() > give_up:  # else once more: another promotion has taken the version off the policy
+                raise RolloutFailed(f"version {version} is taken off the policy by others, again and again; given up")
+    except BaseException:
+        if former is not None:
+            _put_back(served, former)
+        raise
+
+
+def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list[Move]:
+    """The second phase, under the lock: the label, and a policy without what is no longer needed."""
+    before = edit.labels.get(label)
+    edit.point(label, version)
+    edit.load(edit.wanted())
+    moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
+    edit.publish(moves)
     for move in moves:
         moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
-        logger.info("Label %s of %s: %s", label, served.name, moved)
+        logger.info("Label %s of %s: %s", label, edit.served.name, moved)
     return moves
+
+
+def _put_back(served: ServedModel, former: bytes) -> None:
+    """Let the policy be what it was before the promotion; what a label points at stays loaded."""
+    with served.edit() as edit:
+        edit.model.ClearField("model_version_policy")
+        if former:
+            edit.policy.ParseFromString(former)
+        if edit.policy.WhichOneof("policy_choice") == "specific":
+            edit.load(edit.loaded() | set(edit.labels.values()))
+        edit.publish()
 
 
 def _listed_since(served: ServedModel, version: int) -> float:
@@ -116,22 +158,7 @@ def _warn_of_stale_labels(edit: Edit, moving: str) -> None:
             logger.warning(
                 "%s: label %s points at version %d, which is gone; a server without "
                 "--allow_version_labels_for_unavailable_models refuses the whole file until that label is moved",
-                edit.path,
+                edit.served.config_path,
                 label,
                 version,
             )
-
-
-def _point(edit: Edit, label: str, version: int, choose: Callable[[Edit], int], *, task: str, why: str) -> list[Move]:
-    """The second phase, under the lock: the label, and a policy without what is no longer needed."""
-    path = edit.served.base_path / str(version)
-    before = edit.labels.get(label)
-    if choose(edit) != version:
-        raise ReleaseRefused(f"label {label!r} was moved to {before} meanwhile; look at {edit.served.log.path}")
-    if version not in edit.versions:
-        raise ReleaseRefused(f"{path} has gone meanwhile; label {label!r} stays where it is")
-    edit.point(label, version)
-    edit.load(edit.wanted())
-    moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
-    edit.publish(moves)
-    return moves

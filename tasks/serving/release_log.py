@@ -1,28 +1,26 @@
 """The record of releases: one line for each change of what is served, in `releases.jsonl` beside the config file.
 
-A change and its line cannot be written in one step, so the lines are put into the lock file first. Whoever takes the
-lock after a process that died finds them there, looks which of the changes took place, and writes the lines of
-those. So every change has its line, with its reason, and every line tells of a change that took place.
+A change and its line cannot be written in one step, so the line comes first. If the process dies in between, the last
+lines tell of something that did not take place: readers look and ignore them, and the next process that takes the lock
+cuts them off. So every change has its line, with its reason, and every line tells of a change that took place.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO
 
 from tasks.errors import InvalidReleaseLog
-from tasks.storage import publishing
+from tasks.serving.config_file import find_model, labels, read_config
+from tasks.storage import locks, publishing
 
 LOG = "releases.jsonl"
 LOCK = ".releases.lock"
-NO_MOVE = (ValueError, KeyError, TypeError, AttributeError)  # what Move.from_line raises
 
 
 @dataclass(frozen=True)
@@ -60,11 +58,12 @@ class Move:
 
     @classmethod
     def from_line(cls, line: str) -> Move:
-        """Read a line; raises one of NO_MOVE where it is none."""
+        """Read a line; raises ValueError, KeyError, TypeError or AttributeError if it is not a line of this log."""
         entry = json.loads(line)
         entry["before"], entry["after"] = entry.pop("from"), entry.pop("to")
         if any(type(entry[end]) not in {int, type(None)} for end in ("before", "after")):
             raise ValueError("from and to must be versions, or null")
+        datetime.fromisoformat(entry["when"])
         return cls(**entry)
 
 
@@ -76,96 +75,79 @@ class ReleaseLog:
         self.lock_path = folder / LOCK
 
     def moves(self) -> list[Move]:
-        """Every line of the log; one that is just being written, and so has no end yet, is left out.
+        """Every move that took place, oldest first.
 
         Raises:
-            InvalidReleaseLog: a line is none of this log's.
+            InvalidReleaseLog: a line is not one of this log.
         """
-        return [self._read(number, line) for number, line in enumerate(self.lines(), 1)]
+        moves = [self._read(number, line) for number, line in enumerate(self._lines(), 1)]
+        return moves[: len(moves) - self._count_void(moves)]
 
-    def lines(self) -> list[str]:
-        """The lines as they are."""
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Wait for the lock, hold it for the block, and first cut off what a process left that died under it."""
+        publishing.make_directory(self.path.parent)
+        with contextlib.ExitStack() as held:
+            with publishing.explain_os_errors(self.lock_path):
+                held.enter_context(locks.exclusive(self.lock_path))
+            self.cut_off_void()
+            yield
+
+    def append(self, moves: Sequence[Move]) -> None:
+        """Add lines for moves that are about to be made, in the order in which they will be; to be called locked."""
+        if moves:
+            now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
+            publishing.append_line(self.path, "\n".join(replace(move, when=now).as_line() for move in moves))
+            publishing.flush(self.path)
+            publishing.flush(self.path.parent)
+
+    def cut_off_void(self) -> None:
+        """Cut off lines of moves that were not made, and part of a line; to be called locked."""
+        lines = self._lines()
+        kept = lines[
+            : len(lines) - self._count_void([self._read(number, line) for number, line in enumerate(lines, 1)])
+        ]
+        size = sum(len(line.encode(errors="surrogateescape")) + 1 for line in kept)
+        if self.path.exists() and self.path.stat().st_size != size:
+            os.truncate(self.path, size)
+            publishing.flush(self.path)
+
+    def _lines(self) -> list[str]:
+        """The lines as they are; one without an end is still being written, or never will be."""
         try:
-            return self.path.read_bytes().decode(errors="replace").split("\n")[:-1]
+            return self.path.read_bytes().decode(errors="surrogateescape").split("\n")[:-1]
         except FileNotFoundError:
             return []
 
-    @contextlib.contextmanager
-    def locked(self, took_place: Callable[[Move], bool]) -> Iterator[LogWriter]:
-        """Wait for the lock, hold it, and first write the lines that a process left that died while it held it."""
-        publishing.make_directory(self.path.parent)
-        with publishing.explain_os_errors(self.lock_path):
-            journal = self.lock_path.open("a+b")
-        with journal:
-            fcntl.flock(journal, fcntl.LOCK_EX)
-            writer = LogWriter(self, journal)
-            writer.recover(took_place)
-            yield writer
+    def _count_void(self, moves: Sequence[Move]) -> int:
+        """How many moves of the last transaction, counted from its end, did not take place."""
+        count = 0
+        while (
+            count < len(moves) and moves[-1 - count].when == moves[-1].when and not self._took_place(moves[-1 - count])
+        ):
+            count += 1
+        return count
+
+    def _took_place(self, move: Move) -> bool:
+        """Whether a move is visible, or what it changed was changed since (by hand: the move came before that)."""
+        when = datetime.fromisoformat(move.when).timestamp()
+        if move.label is None:
+            folder = Path(move.base_path, str(move.before))
+            return not os.path.lexists(folder) or folder.lstat().st_ctime > when
+        config_path = self.path.parent / move.config
+        if not config_path.exists():
+            return False
+        status = config_path.stat()
+        if max(status.st_mtime, status.st_ctime) > when:
+            return True
+        model = find_model(read_config(config_path), Path(move.base_path), move.model)
+        return labels(model).get(move.label) == move.after
 
     def _read(self, number: int, line: str) -> Move:
         try:
             return Move.from_line(line)
-        except NO_MOVE as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidReleaseLog(
                 f"{self.path}, line {number}: not a line of this log ({error}); nothing was changed. "
                 "Take the line out, or put the file aside"
             ) from error
-
-
-class LogWriter:
-    """What may write the log: whoever holds its lock. The locked file is the journal."""
-
-    def __init__(self, log: ReleaseLog, journal: BinaryIO) -> None:
-        self.log = log
-        self._journal = journal
-
-    @contextlib.contextmanager
-    def recorded(self, moves: Sequence[Move]) -> Iterator[None]:
-        """Write the moves' lines when the block that makes them has ended."""
-        if not moves:
-            yield
-            return
-        now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-        lines = [replace(move, when=now).as_line() for move in moves]
-        self._write_journal(lines)
-        yield
-        self._append(lines)
-        self._write_journal([])
-
-    def recover(self, took_place: Callable[[Move], bool]) -> None:
-        """Write the lines of those moves in the journal that were made before their process died."""
-        self._mend()
-        self._journal.seek(0)
-        pending = self._journal.read().decode(errors="replace").split("\n")[:-1]
-        if not pending:
-            return
-        written = set(self.log.lines())
-        with contextlib.suppress(*NO_MOVE):  # a journal cut short: nothing was done yet
-            moves = [(line, Move.from_line(line)) for line in pending]
-            self._append([line for line, move in moves if line not in written and took_place(move)])
-        self._write_journal([])
-
-    def _mend(self) -> None:
-        """Cut off the part of a line that a dying machine left (the journal has the whole), or end a whole one."""
-        with contextlib.suppress(FileNotFoundError), self.log.path.open("r+b") as stream:
-            *_, last = (content := stream.read()).split(b"\n")
-            if not last:
-                return
-            try:
-                Move.from_line(last.decode())
-                stream.write(b"\n")
-            except NO_MOVE:
-                stream.truncate(len(content) - len(last))
-
-    def _append(self, lines: Sequence[str]) -> None:
-        if lines:
-            publishing.append_line(self.log.path, "\n".join(lines))
-            publishing.flush(self.log.path)
-            publishing.flush(self.log.path.parent)
-
-    def _write_journal(self, lines: Sequence[str]) -> None:
-        with publishing.explain_os_errors(self.log.lock_path):
-            self._journal.truncate(0)  # opened to append: what is written goes to the new end
-            self._journal.write("".join(line + "\n" for line in lines).encode())
-            self._journal.flush()
-            os.fsync(self._journal.fileno())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.errors import RolloutFailed
 from tasks.serving.servers import AVAILABLE, END, ModelServer, VersionStatus
+from tasks.versions.golden import TOLERANCE, read_golden, score_difference
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +26,8 @@ class Rollout:
     timeout_seconds: float
     wait_seconds: float = 0.0
 
-    def refuse_silence(self) -> None:
-        """Do nothing if every server answers; raises RolloutFailed."""
+    def check_answers(self) -> None:
+        """Make sure that every server answers; raises RolloutFailed."""
         for server in self.servers:
             server.statuses(self.model)
 
@@ -88,19 +89,21 @@ class Rollout:
             RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
                 the version carries no golden requests.
         """
-        from tasks.versions.golden import TOLERANCE
-
+        try:
+            golden = read_golden(version_directory)
+        except ValueError as error:
+            raise RolloutFailed(str(error)) from error
+        if not golden:
+            raise RolloutFailed(f"{version_directory}: carries no golden requests; what is served was not compared")
         for server in self.servers:
-            differences = list(server.replay(self.model, version, version_directory))
-            if not differences:
-                raise RolloutFailed(f"{version_directory}: carries no golden requests; what is served was not compared")
-            for kind, difference in differences:
+            for kind, (request, expected) in golden.items():
+                difference = score_difference(expected, server.ask(self.model, version, kind, request))
                 if not difference <= TOLERANCE:
                     raise RolloutFailed(
                         f"{server.address}: version {version} of {self.model} does not answer as when it was exported: "
                         f"the scores of {kind} differ by {difference:g}, allowed is {TOLERANCE:g}"
                     )
-            logger.info("%s answers %d golden requests as when they were exported", server.address, len(differences))
+            logger.info("%s answers %d golden requests as when they were exported", server.address, len(golden))
 
 
 def _find(statuses: Sequence[VersionStatus], version: int) -> VersionStatus:

@@ -12,7 +12,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.errors import StorageFailed
@@ -86,8 +86,11 @@ def publish_sealed(target: Path) -> Iterator[Path]:
             raise
 
 
-def publish_file(target: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; one that bears the name is replaced, and its mode kept."""
+def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], None] = lambda: None) -> None:
+    """Write a small file whole or not at all; one that bears the name is replaced, and its mode kept.
+
+    `before_rename` is called when the content is safe on disk; if it raises, the file stays as it was.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
         aside, lock = _open_aside(target)
@@ -96,6 +99,7 @@ def publish_file(target: Path, content: bytes) -> None:
             if target.is_file():
                 shutil.copymode(target, aside / target.name)
             flush(aside / target.name)
+            before_rename()
             (aside / target.name).replace(target)
             flush(target.parent)
         finally:

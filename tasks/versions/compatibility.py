@@ -1,9 +1,4 @@
-"""What a version must not do to the clients of the version in service: answer worse, or answer another question.
-
-The version in service is the one that the label `stable` points at in the server's config file. Without a file, an
-entry for the base path, or that label there is nothing to compare with. Where several models share the folder, each
-with a `stable` of its own, the newest of those versions stands for all.
-"""
+"""What a version must not do to the clients of the version in service: answer worse, or answer another question."""
 
 from __future__ import annotations
 
@@ -12,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import ExportFailed, InvalidServingConfig
-from tasks.serving.config_file import find_models, labels, read_config
+from tasks.errors import ExportFailed
 
 STABLE = "stable"
 ROUNDING = 1e-12  # 0.92 - 0.91 is a little more than 0.01
@@ -31,37 +25,6 @@ class Baseline:
     directory: Path
     max_regression: float | None = None
     allow_signature_change: bool = False
-
-
-def find_baseline(
-    base_path: Path,
-    version: int,
-    config_path: Path,
-    *,
-    max_regression: float | None = None,
-    allow_signature_change: bool = False,
-) -> Baseline | None:
-    """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
-
-    Of several models that are served from the folder, it is the newest version that a `stable` points at: one
-    version is measured, and whoever promotes them one after the other means the newest to be the standard.
-
-    Raises:
-        InvalidServingConfig: the file cannot be read, or such a label points at a version that is gone.
-    """
-    baselines = []
-    for entry in find_models(read_config(config_path), base_path):
-        stable = labels(entry).get(STABLE)
-        if stable is None or stable == version:
-            continue
-        directory = base_path / str(stable)
-        if not directory.is_dir():
-            raise InvalidServingConfig(
-                f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
-                f"and {directory} is gone; bring it back, or point the label at a version that is there"
-            )
-        baselines.append(Baseline(stable, directory, max_regression, allow_signature_change))
-    return max(baselines, key=lambda baseline: baseline.version, default=None)
 
 
 def check_signatures(version: int, baseline: Baseline, changes: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
@@ -13,6 +14,7 @@ from luigi.retcodes import run_with_retcodes
 
 from tasks.data.arrays import Split
 from tasks.model.architectures import find_architecture
+from tasks.release import find_fault
 from tasks.savedmodel.export import export_version
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import ServedModel
@@ -63,7 +65,7 @@ def config_path(tmp_path):
 @pytest.fixture
 def served(base_path, config_path):
     """The model, of which nothing is served yet."""
-    return ServedModel(config_path, base_path, "mnist")
+    return serve(config_path, base_path)
 
 
 @pytest.fixture
@@ -110,5 +112,6 @@ def in_process():
         process.communicate()
 
 
-def check_nothing(*_):
-    """A verification that is passed."""
+def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
+    """A model in a config file; versions are verified, unless the test has a verdict of its own."""
+    return ServedModel(config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path))

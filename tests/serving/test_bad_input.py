@@ -132,7 +132,8 @@ def test_a_server_that_answers_garbage(fails):
 def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     """It follows another file: after the stated time it is told, and the config file is as before."""
     elsewhere = config_path.with_name("other.config")
-    text = f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow" }} }}'
+    entry = f'    name: "mnist"\n    base_path: "{base_path}"\n    model_platform: "tensorflow"\n'
+    text = f"model_config_list {{\n  config {{\n{entry}  }}\n}}\n"
     elsewhere.write_text(text)
     config_path.write_text(text)
     with ConfigServer(elsewhere) as server:

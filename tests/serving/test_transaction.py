@@ -1,6 +1,5 @@
 """The config file and the log beside it: what is kept, what is written, what is refused."""
 
-import fcntl
 import functools
 import os
 import shutil
@@ -9,22 +8,21 @@ import time
 import pytest
 
 from tasks.errors import InvalidReleaseLog, InvalidServingConfig, ReleaseRefused, RolloutFailed, StorageFailed
-from tasks.serving import promotion, retirement
+from tasks.serving import promotion, quarantine, retirement
 from tasks.serving.config_file import find_model, read_config
 from tasks.serving.rollout import Rollout
-from tasks.serving.transaction import FOUND, ServedModel
-from tasks.serving.waiting import awaited_versions, waiting_for
+from tasks.serving.transaction import FOUND
 from tests import disks
-from tests.serving.conftest import check_nothing
+from tests.serving.conftest import serve
 
 
 def promote(served, label, version, rollout=None, why=""):
     rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
-    return promotion.promote(served, label, version, rollout, check=check_nothing, why=why)
+    return promotion.promote(served, label, version, rollout, why=why)
 
 
 def roll_back(served, label):
-    return promotion.roll_back(served, label, Rollout("mnist", (), 0.0, 0.0), check=check_nothing, why="")
+    return promotion.roll_back(served, label, Rollout("mnist", (), 0.0, 0.0), why="")
 
 
 def loaded(served):
@@ -41,7 +39,7 @@ def test_labelled_and_newest_versions_are_loaded(served):
 
 def test_nothing_but_versions_with_a_label_is_loaded_if_asked_for(base_path, config_path):
     """With keep_loaded 0 the policy names labelled versions alone."""
-    served = ServedModel(config_path, base_path, "mnist", keep_loaded=0)
+    served = serve(config_path, base_path, keep_loaded=0)
     promote(served, "stable", 1)
     assert [1] == loaded(served)
 
@@ -78,45 +76,55 @@ def test_a_damaged_version_is_not_loaded_while_somebody_waits(served):
 
 def test_a_damaged_version_that_was_listed_leaves_the_policy(base_path, config_path):
     """What a promotion listed before it was damaged is taken off by the next one."""
-    promote(ServedModel(config_path, base_path, "mnist"), "stable", 1)
+    promote(serve(config_path, base_path), "stable", 1)
     (base_path / "4" / "saved_model.pb").write_bytes(b"")
-    served = ServedModel(config_path, base_path, "mnist")
+    served = serve(config_path, base_path)
     promote(served, "stable", 2)
     assert [2, 3] == loaded(served)
 
 
-def test_a_version_that_somebody_waits_for_stays_on_the_policy(served):
-    """Another promotion takes off what it no longer needs, but not what a live process waits for."""
-    with waiting_for(served.config_path.parent, served.base_path, 1):
-        promote(served, "stable", 2)
-        assert [1, 2, 3, 4] == loaded(served)
-    promote(served, "stable", 3)
-    assert [3, 4] == loaded(served)
+def test_a_version_that_others_take_off_the_policy_is_listed_again(served):
+    """Another promotion drops what it does not need: the one that waits starts over, and ends as it was asked to."""
+    waits = []
+
+    class Dropping(Rollout):
+        def wait_for(self, *_, **__):
+            waits.append(loaded(served))
+            if len(waits) == 1:
+                promote(served, "canary", 3)
+                assert 1 not in loaded(served)
+
+    promote(served, "stable", 1, Dropping("mnist", (), 60.0))
+    assert [[1, 3, 4]] * 2 == waits
+    assert ({"canary": 3, "stable": 1}, [1, 3, 4]) == (served.labels(), loaded(served))
 
 
-def test_notes_of_the_dead_are_swept(served):
-    """A note whose process has died counts for nothing, and goes."""
-    note = served.config_path.parent / ".waiting-dead"
-    note.write_text('["x", 1]')
-    assert set() == awaited_versions(served.config_path.parent, served.base_path)
-    assert not note.exists()
+def test_a_promotion_that_is_undone_again_and_again_gives_up(served):
+    """It starts over for as long as it would wait for a server."""
+
+    class Dropping(Rollout):
+        def wait_for(self, *_, **__):
+            promote(served, "canary", 3)
+
+    with pytest.raises(RolloutFailed, match="version 1 is taken off the policy by others, again and again"):
+        promote(served, "stable", 1, Dropping("mnist", (), 0.0))
+    assert {"canary": 3} == served.labels()
 
 
-def test_a_note_that_is_swept_before_it_is_locked_is_written_again(served, monkeypatch):
-    """Another process may take a note that nobody has locked yet for one of the dead."""
-    folder, flock, swept = served.config_path.parent, fcntl.flock, []
+def test_each_version_is_judged_once(base_path, config_path):
+    """A promotion asks once about the version and the newest ones, however often it looks at the file."""
+    asked = []
+    served = serve(config_path, base_path, verdict=asked.append)
+    promote(served, "stable", 1)
+    assert [1, 3, 4] == sorted(asked)
 
-    def lock_too_late(*arguments):
-        if not swept:
-            swept.extend(folder.glob(".waiting-*"))
-            swept[0].unlink()
-        return flock(*arguments)
 
-    monkeypatch.setattr("fcntl.flock", lock_too_late)
-    with waiting_for(folder, served.base_path, 1):
-        assert {1} == awaited_versions(folder, served.base_path)
-    assert swept
-    assert not list(folder.glob(".waiting-*"))
+def test_the_file_is_read_once_under_each_lock(served, monkeypatch):
+    """A promotion looks at the config three times under the lock: what to do, the policy, the label."""
+    reads = []
+    monkeypatch.setattr("tasks.serving.transaction.read_config", lambda path: reads.append(path) or read_config(path))
+    promote(served, "stable", 1)
+    assert 3 == len(reads)
 
 
 def test_what_a_person_added_stays(served):
@@ -138,7 +146,7 @@ def test_what_a_person_added_stays(served):
 
 def test_two_models_share_a_file_and_a_log(served, base_path, config_path):
     """Each has its labels and its history."""
-    other = ServedModel(config_path, base_path.rename(base_path.with_name("other")), "other")
+    other = serve(config_path, base_path.rename(base_path.with_name("other")), "other")
     other_tree = other.base_path
     served.base_path.mkdir()
     (other_tree / "1").rename(served.base_path / "1")
@@ -186,10 +194,10 @@ def test_what_is_refused_leaves_no_line_of_what_was_changed_by_hand(served):
         'version_labels { key: "stable" value: 4 } } }'
     )
     with pytest.raises(ReleaseRefused):
-        retirement.quarantine(served, 4, force=False, why="")
-    retirement.retire(served, 1, is_good=lambda *_: True, apply=False, why="")
+        quarantine.quarantine(served, 4, force=False, why="")
+    retirement.retire(served, 1, apply=False, why="")
     assert not served.log.path.exists()
-    retirement.retire(served, 3, is_good=lambda *_: True, apply=True, why="")
+    retirement.retire(served, 3, apply=True, why="")
     assert [("stable", None, 4), (None, 1, None)] == [(m.label, m.before, m.after) for m in served.history()]
 
 
@@ -197,7 +205,7 @@ def test_two_models_are_served_from_one_folder(served):
     """Each is found by its name; one that is not there is not taken for the other."""
     entry = f'config {{ name: "%s" base_path: "{served.base_path}" }}'
     served.config_path.write_text(f"model_config_list {{ {entry % 'a'} {entry % 'b'} }}")
-    a, b, c = (ServedModel(served.config_path, served.base_path, name) for name in "abc")
+    a, b, c = (serve(served.config_path, served.base_path, name) for name in "abc")
     promote(b, "stable", 2)
     assert ({}, {"stable": 2}) == (a.labels(), b.labels())
     assert {} == c.labels()
@@ -211,7 +219,7 @@ def test_what_a_killed_process_left_is_swept(served):
     for folder in left:
         folder.mkdir()
         (folder / "half").write_text("x")
-    retirement.retire(served, 4, is_good=lambda *_: True, apply=True, why="")
+    retirement.retire(served, 4, apply=True, why="")
     assert [False, False] == [folder.exists() for folder in left]
 
 
@@ -242,26 +250,59 @@ def test_a_roll_back_refuses_what_changed_while_it_waited(served):
             promote(served, "stable", 4)
 
     with pytest.raises(ReleaseRefused, match="was moved to 4 meanwhile"):
-        promotion.roll_back(served, "stable", Promoting("mnist", (), 0.0), check=check_nothing, why="")
+        promotion.roll_back(served, "stable", Promoting("mnist", (), 0.0), why="")
     assert {"stable": 4} == served.labels()
 
 
-def test_a_promotion_that_fails_puts_the_file_back(served):
-    """A server that does not get the version to work: the file is as before, comments and all."""
+@pytest.mark.parametrize("policy", ["", "latest { num_versions: 3 }", "specific { versions: 2 }", "all { }"])
+def test_a_promotion_that_fails_leaves_the_policy_as_it_was(served, policy):
+    """A server that does not get the version to work: the file says what it said, and no line tells of a move."""
+    choice = f"model_version_policy {{ {policy} }}" if policy else ""
+    served.config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" {choice} }} }}'
+    )
+    before = read_config(served.config_path)
+
+    class Failing(Rollout):
+        def wait_for(self, *_, **__):
+            assert (read_config(served.config_path) != before) == (policy != "all { }")
+            raise RolloutFailed("no")
+
+    with pytest.raises(RolloutFailed):
+        promote(served, "stable", 1, Failing("mnist", (), 0.0))
+    assert before == read_config(served.config_path)
+    assert not served.log.path.exists()
+
+
+def test_what_got_a_label_meanwhile_stays_loaded_when_a_promotion_fails(served):
+    """The policy goes back to what it was, but for the versions that labels point at now."""
+    promote(served, "stable", 4)
+
+    class Failing(Rollout):
+        def wait_for(self, *_, **__):
+            promote(served, "canary", 2)
+            raise RolloutFailed("no")
+
+    with pytest.raises(RolloutFailed):
+        promote(served, "stable", 1, Failing("mnist", (), 0.0))
+    assert ({"canary": 2, "stable": 4}, [2, 3, 4]) == (served.labels(), loaded(served))
+
+
+def test_a_refusal_leaves_every_byte(served):
+    """What is refused before anything is written, and a server that is down, leave comments and all."""
     served.config_path.write_text(
         "# by hand\n" + f'model_config_list {{ config {{ name: "mnist" base_path: "{served.base_path}" }} }}'
     )
     before = served.config_path.read_bytes()
 
-    class Failing(Rollout):
-        def wait_for(self, *_, **__):
-            assert served.config_path.read_bytes() != before
+    class Silent(Rollout):
+        def check_answers(self):
             raise RolloutFailed("no")
 
-    with pytest.raises(RolloutFailed):
-        promote(served, "stable", 1, Failing("mnist", (), 0.0))
+    for failing, version, error in ((Silent("mnist", (), 0.0), 1, RolloutFailed), (None, 9, ReleaseRefused)):
+        with pytest.raises(error):
+            promote(served, "stable", version, failing)
     assert before == served.config_path.read_bytes()
-    assert not served.log.path.exists()
     assert not list(served.config_path.parent.glob("*.by-hand"))
 
 
@@ -285,8 +326,8 @@ def test_a_version_that_is_newer_than_its_line_in_the_policy_is_waited_for(serve
     assert since[0] >= before
 
 
-def test_a_first_promotion_that_fails_leaves_no_file(served):
-    """Where there was no config file, there is none afterwards."""
+def test_a_first_promotion_that_fails_leaves_no_label(served):
+    """Where there was no config file, there is one with the model and nothing of the promotion."""
 
     class Failing(Rollout):
         def wait_for(self, *_, **__):
@@ -294,7 +335,7 @@ def test_a_first_promotion_that_fails_leaves_no_file(served):
 
     with pytest.raises(RolloutFailed):
         promote(served, "stable", 1, Failing("mnist", (), 0.0))
-    assert not served.config_path.exists()
+    assert ({}, []) == (served.labels(), loaded(served))
 
 
 def test_a_label_on_a_version_that_is_gone_is_named(served, caplog):
@@ -312,7 +353,7 @@ def test_a_version_that_goes_meanwhile_gets_no_label(served):
 
     class Quarantining(Rollout):
         def wait_for(self, *_, **__):
-            retirement.quarantine(served, 1, force=False, why="")
+            quarantine.quarantine(served, 1, force=False, why="")
 
     with pytest.raises(ReleaseRefused, match="has gone meanwhile"):
         promote(served, "stable", 1, Quarantining("mnist", (), 0.0))
@@ -354,20 +395,20 @@ def test_a_line_that_is_none_stops_everything(served, line):
 
 
 def test_a_line_that_is_cut_short_is_mended(served):
-    """What a machine that lost power left of a line goes; a whole line that lacks its end alone gets it."""
+    """What a machine that lost power left of a line goes: the move that it tells of had not begun."""
     promote(served, "stable", 1)
     content = served.log.path.read_bytes()
-    for tail in (b'{"when": "2026', b""):
-        served.log.path.write_bytes((content + tail) if tail else content[:-1])
-        with served.edit():
-            assert content == served.log.path.read_bytes()
+    served.log.path.write_bytes(content + b'{"when": "2026')
+    assert [1] == [move.after for move in served.history()]
+    with served.edit():
+        assert content == served.log.path.read_bytes()
 
 
 def test_retirement_spares_what_is_needed(served):
     """Labelled versions, what they would be rolled back to, and the newest stay."""
     promote(served, "stable", 1)
     promote(served, "stable", 2)
-    lines = retirement.retire(served, 1, is_good=lambda *_: True, apply=True, why="")
+    lines = retirement.retire(served, 1, apply=True, why="")
     assert lines[0].startswith(str(served.base_path / "3"))
     assert ["1", "2", "4"] == sorted(path.name for path in served.base_path.iterdir())
     assert [2, 4] == loaded(served)
@@ -375,10 +416,11 @@ def test_retirement_spares_what_is_needed(served):
 
 def test_retirement_spares_the_newest_good_version(served):
     """Where the newest versions are all bad, the last good one stays, too; where all are, every one does."""
-    lines = retirement.retire(served, 1, is_good=lambda _, version: version < 3, apply=False, why="")
-    assert lines[-1].endswith("2, 4 stay")
+    bad_from_3 = serve(served.config_path, served.base_path, verdict=lambda version: "bad" if version > 2 else None)
+    assert retirement.retire(bad_from_3, 1, apply=False, why="")[-1].endswith("2, 4 stay")
+    all_bad = serve(served.config_path, served.base_path, verdict=lambda _: "bad")
     with pytest.raises(ReleaseRefused, match="none is removed"):
-        retirement.retire(served, 1, is_good=lambda *_: False, apply=True, why="")
+        retirement.retire(all_bad, 1, apply=True, why="")
     assert 4 == len(list(served.base_path.iterdir()))
     assert not served.config_path.exists()
 
@@ -390,7 +432,7 @@ def test_what_retirement_frees_is_counted(served, tmp_path):
     (served.base_path / "1").symlink_to(elsewhere)
     (served.base_path / "2" / "more").write_bytes(bytes(3 << 20))
     (served.base_path / "2" / "link").symlink_to(elsewhere / "saved_model.pb")
-    lines = retirement.retire(served, 2, is_good=lambda *_: True, apply=True, why="")
+    lines = retirement.retire(served, 2, apply=True, why="")
     assert f"{served.base_path / '1'}: 0.0 MiB" == lines[0]
     assert f"{served.base_path / '2'}: 3.2 MiB" == lines[1]
     assert (elsewhere / "saved_model.pb").is_file()
@@ -398,7 +440,7 @@ def test_what_retirement_frees_is_counted(served, tmp_path):
 
 def test_retirement_says_what_stays_in_the_right_number(served):
     """One version stays, several stay."""
-    retire = functools.partial(retirement.retire, served, is_good=lambda *_: True, apply=False, why="")
+    retire = functools.partial(retirement.retire, served, apply=False, why="")
     assert retire(1)[-1].endswith("; 4 stays")
     assert retire(2)[-1].endswith("; 3, 4 stay")
 
@@ -411,7 +453,7 @@ def test_what_others_remove_meanwhile_is_not_missed(served, in_process):
     )
     remover.stdout.readline()
     while remover.poll() is None:
-        retirement.retire(served, 2, is_good=lambda *_: True, apply=False, why="")
+        retirement.retire(served, 2, apply=False, why="")
     retirement._remove(served.base_path, [1, 2, 3])
     assert ["4"] == [path.name for path in served.base_path.iterdir()]
 
@@ -421,7 +463,7 @@ def test_what_is_no_version_is_taken_back_once_too(served, make):
     """A file or a broken link with a number for a name, which the server stumbles over; again changes nothing."""
     make(served.base_path / "9")
     for _ in range(2):
-        retirement.quarantine(served, 9, force=False, why="")
+        quarantine.quarantine(served, 9, force=False, why="")
     assert "9.denied" in [path.name for path in served.base_path.iterdir()]
     assert [9] == [move.before for move in served.history()]
 
@@ -430,17 +472,17 @@ def test_quarantine_takes_labels_off_only_if_forced(served, caplog):
     """A labelled version is refused; with force its label goes too, both are on record, and the log says so."""
     promote(served, "stable", 4)
     with pytest.raises(ReleaseRefused, match="RollBack --label stable"):
-        retirement.quarantine(served, 4, force=False, why="")
+        quarantine.quarantine(served, 4, force=False, why="")
     with caplog.at_level("INFO", "tasks"):
-        retirement.quarantine(served, 4, force=True, why="wrong")
+        quarantine.quarantine(served, 4, force=True, why="wrong")
     assert f"Version 4 of mnist is taken back: {served.base_path / '4.denied'}; label stable is removed" in caplog.text
     assert ["1", "2", "3", "4.denied"] == sorted(path.name for path in served.base_path.iterdir())
     assert ({}, [2, 3]) == (served.labels(), loaded(served))
     assert [(move.label, move.before, move.after) for move in served.history()][1:] == [
-        ("stable", 4, None),
         (None, 4, None),
+        ("stable", 4, None),
     ]
-    retirement.quarantine(served, 4, force=False, why="")  # done already
+    quarantine.quarantine(served, 4, force=False, why="")  # done already
 
 
 def test_a_version_that_cannot_be_renamed_keeps_its_label(served, tmp_path):
@@ -450,25 +492,25 @@ def test_a_version_that_cannot_be_renamed_keeps_its_label(served, tmp_path):
     with disks.mounted(version, size=1 << 20):
         shutil.copytree(tmp_path / "away", version, dirs_exist_ok=True)
         promote(served, "stable", 4)
-        before = served.config_path.read_bytes(), served.log.lines()
+        before = served.config_path.read_bytes(), served.log.path.read_bytes()
         with pytest.raises(StorageFailed, match=r"4: cannot be renamed: .* busy"):
-            retirement.quarantine(served, 4, force=True, why="")
+            quarantine.quarantine(served, 4, force=True, why="")
         with served.edit() as edit:
             assert {"stable": 4} == edit.labels
-        assert before == (served.config_path.read_bytes(), served.log.lines())
+        assert before == (served.config_path.read_bytes(), served.log.path.read_bytes())
 
 
 def test_nothing_is_taken_out_of_a_tree_that_is_closed(served):
     """Where this user may not write, the label stays and the policy too; the line names the folder."""
     with disks.closed(served.base_path):
         promote(served, "stable", 4)
-        before = served.config_path.read_bytes(), served.log.lines()
+        before = served.config_path.read_bytes(), served.log.path.read_bytes()
         said = f"{served.base_path} is not writable for this user"
         with pytest.raises(StorageFailed, match=said):
-            retirement.quarantine(served, 4, force=True, why="")
+            quarantine.quarantine(served, 4, force=True, why="")
         with pytest.raises(StorageFailed, match=said):
-            retirement.retire(served, 1, is_good=lambda *_: True, apply=True, why="")
-        assert before == (served.config_path.read_bytes(), served.log.lines())
+            retirement.retire(served, 1, apply=True, why="")
+        assert before == (served.config_path.read_bytes(), served.log.path.read_bytes())
 
 
 def test_the_log_says_where_a_label_came_from(served, caplog):

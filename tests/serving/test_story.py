@@ -10,7 +10,8 @@ import time
 import pytest
 
 from tasks.serving.config_file import find_model, labels, read_config
-from tasks.serving.servers import AVAILABLE, GrpcServer
+from tasks.serving.grpc_server import GrpcServer
+from tasks.serving.servers import AVAILABLE
 from tests.serving.config_server import ConfigServer, Refused
 
 BY_HAND = """# written by hand, before anything was promoted

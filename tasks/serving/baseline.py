@@ -1,0 +1,40 @@
+"""The version in service, which a new one is held against: what the label `stable` points at in the config file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.errors import InvalidServingConfig
+from tasks.serving.config_file import find_models, labels, read_config
+from tasks.versions.compatibility import STABLE, Baseline
+
+
+def find_baseline(
+    base_path: Path,
+    version: int,
+    config_path: Path,
+    *,
+    max_regression: float | None = None,
+    allow_signature_change: bool = False,
+) -> Baseline | None:
+    """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
+
+    Of several models that are served from the folder, it is the newest version that a `stable` points at: one
+    version is measured, and whoever promotes them one after the other means the newest to be the standard.
+
+    Raises:
+        InvalidServingConfig: the file cannot be read, or such a label points at a version that is gone.
+    """
+    baselines = []
+    for entry in find_models(read_config(config_path), base_path):
+        stable = labels(entry).get(STABLE)
+        if stable is None or stable == version:
+            continue
+        directory = base_path / str(stable)
+        if not directory.is_dir():
+            raise InvalidServingConfig(
+                f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
+                f"and {directory} is gone; bring it back, or point the label at a version that is there"
+            )
+        baselines.append(Baseline(stable, directory, max_regression, allow_signature_change))
+    return max(baselines, key=lambda baseline: baseline.version, default=None)
