@@ -27,9 +27,15 @@ def blocks(name: str) -> list[Block]:
     return [Block(match["language"], match["text"], match["mark"] or "") for match in found]
 
 
-def shown_messages(name: str, header: str) -> list[str]:
-    """What stands in backticks in the last column of the table with that last heading."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    tables = re.findall(rf"^\|[^\n]* {re.escape(header)} \|\n\| ---[^\n]*\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
-    rows = [row.strip("| ").split(" | ") for table in tables for row in table.splitlines()]
-    return [message for row in rows for message in re.findall(r"`([^`]+)`", row[-1])]
+def quoted(name: str, header: str) -> list[str]:
+    """What stands in backticks in the column with that heading, in any table of a page."""
+    found, column = [], None
+    for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
+        cells = line.strip("| ").split(" | ")
+        if not line.startswith("|"):
+            column = None
+        elif header in cells:
+            column = cells.index(header)
+        elif column is not None:
+            found += re.findall(r"`([^`]+)`", cells[column])
+    return found

@@ -8,12 +8,14 @@ localhost, the server of these tests stands in, which follows its config file by
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
 
 import pytest
 
+import tasks
 from tasks.serving.config_file import find_model, read_config
 from tests.conftest import BIN, ROOT
 from tests.docs.pages import NAMES, PAGES, blocks
@@ -23,20 +25,26 @@ QUICK = "[recipe]\ndataset = digits\ntraining_iteration = 20\n"
 OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
 SERVING = """model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"
     model_version_policy {{ all {{}} }} }} }}"""
+LUIGI = ["luigi", "--module", "tasks"]
+RELEASE_TASKS = {name for name in tasks.__all__ if getattr(tasks, name).__module__ == tasks.release.__name__}
+RELEASING = "docs/releasing.md"
 ANSWERED = re.compile(r"localhost:850[01]")
 
 
 class Reader:
-    """Somebody who does what a page says, in a folder."""
+    """Somebody who does what a page says, in a folder; `release` runs the tasks of a release without a new process."""
 
-    def __init__(self, directory):
-        self.directory, self.server = directory, None
+    def __init__(self, directory, release):
+        self.directory, self.release, self.server = directory, release, None
         (directory / "luigi.cfg").write_text(QUICK)
 
     def in_shell(self, text):
         """Run commands as they stand, but for where the server and this checkout are; gives what they printed."""
-        text = text.replace("PYTHONPATH=. ", f"PYTHONPATH=.{os.pathsep}{ROOT} ")
-        return self.run("bash", "-euo", "pipefail", "-c", self.redirected(text))
+        text = self.redirected(text.replace("PYTHONPATH=. ", f"PYTHONPATH=.{os.pathsep}{ROOT} "))
+        commands = [shlex.split(line) for line in text.replace("\\\n", " ").splitlines()]
+        if all(command[:3] == LUIGI and command[3] in RELEASE_TASKS for command in commands):
+            return "".join(self.release(*command[3:-1]) for command in commands)
+        return self.run("bash", "-euo", "pipefail", "-c", text)
 
     def run(self, *command):
         result = subprocess.run(
@@ -78,8 +86,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(tmp_path):
-    return Reader(tmp_path)
+def reader(tmp_path, release):
+    return Reader(tmp_path, release)
 
 
 @pytest.fixture
@@ -157,9 +165,6 @@ def test_verification(reader):
     printed = [text for block, text in reader.follow("docs/verification.md") if block.language == "sh"]
     assert "3                    good" in printed[0]
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
-
-
-RELEASING = "docs/releasing.md"
 
 
 def test_releasing(reader):
