@@ -20,11 +20,12 @@ from tasks.execution.lineage import digest
 from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
-from tasks.storage import checksums, publishing
+from tasks.storage import checksums, disk_errors, publishing
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.tree import ERROR, Fault, served_names
-from tasks.wiring.failures import ReportedTask, reporter
+from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
+from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class VerifyVersions(InspectionTask):
         prepare_tensorflow(int(complete_values({"threads": None})["threads"] or 0))
         from tasks.savedmodel import verification
 
-        with publishing.explain_os_errors(Path(self.base_path)):
+        with disk_errors.explain_os_errors(Path(self.base_path)):
             faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)

@@ -6,8 +6,6 @@ share. TrainModel trains one segment and continues from the one before it, so th
 what it loaded, applies the gate and publishes the version; ExportAllVersions asks for a set of them.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,6 @@ from tasks.wiring.base_tasks import (
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.failures import reporter
 from tasks.wiring.luigi_defaults import finished_first
 from tasks.wiring.parameters import (
     CheckedParameter,
@@ -42,6 +39,7 @@ from tasks.wiring.parameters import (
     VersionParameter,
     VersionsParameter,
 )
+from tasks.wiring.progress import reporter
 from tasks.wiring.records import recorded
 
 logger = logging.getLogger(__name__)

@@ -1,7 +1,5 @@
 """The command line of TensorFlow Serving's MNIST tutorial, `mnist_saved_model.py`, on top of ExportVersion."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.conftest import BIN, names_in, read_tree
-from tests.jobs.test_pipeline import manifest_of
+from tests.jobs.chain import manifest_of
 
 ARCHIVES = [
     "t10k-images-idx3-ubyte.gz",

@@ -3,8 +3,6 @@
 They need TensorFlow, which is imported where they begin.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The address of a training: a name that stands for all that shapes its weights but the number of iterations."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import json

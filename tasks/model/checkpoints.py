@@ -1,7 +1,5 @@
 """The state of a training in a file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -3,8 +3,6 @@
 This module itself is light: it imports TensorFlow when it is asked to.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import os

@@ -1,7 +1,5 @@
 """Checks of single values: each gives the value, be it handed in as a value or as its text, or says what is allowed."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Collection

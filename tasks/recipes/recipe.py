@@ -5,8 +5,6 @@ the parameters of Luigi's tasks, the check of luigi.cfg, what a manifest records
 docs/recipes.md and luigi.cfg. A new key is one more line, and its use.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any

@@ -4,8 +4,6 @@
 registers it before a task is made, in a module of theirs that `luigi --module` names.
 """
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from tasks.errors import InvalidParameter

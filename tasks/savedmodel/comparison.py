@@ -1,7 +1,5 @@
 """A version that is not yet published, compared with the one in service: signatures, and accuracy on the same data."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tasks.model.images import LabelledImages

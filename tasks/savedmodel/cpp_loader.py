@@ -4,8 +4,6 @@
 the loader of the Python package is another one.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """One version, from weights to a folder that is ready to be published: written, loaded again, measured, judged."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path

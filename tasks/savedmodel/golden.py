@@ -3,8 +3,6 @@
 Their form, and how answers are compared, is in `tasks.versions.golden`; what is read here are the protobufs.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Load a SavedModel into a graph and session of its own, and ask it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The messages are those of tensorflow-serving-api. Warm-up and golden answers are
 `PredictionLog`, which holds a request and may hold its response.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 What is refused is what `predict_util.cc` and `classifier.cc` of TensorFlow Serving refuse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

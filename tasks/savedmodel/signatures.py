@@ -4,8 +4,6 @@ They are those of TensorFlow Serving's `mnist_saved_model.py`, so that the clien
 `predict_images` (images -> scores) and `serving_default` (tf.Example -> classes, scores).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

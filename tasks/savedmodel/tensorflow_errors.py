@@ -1,7 +1,5 @@
 """What TensorFlow says when it fails, in one line, and as the error that it is."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

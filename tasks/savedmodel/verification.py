@@ -3,8 +3,6 @@
 Works on trees made by others too: what only a manifest can tell is then left out.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass

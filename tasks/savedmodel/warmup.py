@@ -4,8 +4,6 @@ So the first client does not pay for what TensorFlow sets up on the first reques
 records, and one that fails makes the whole version fail; so what is written is replayed here before it is published.
 """
 
-from __future__ import annotations
-
 from itertools import chain, cycle, islice
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Write a SavedModel with the two signatures: inference alone, the same bytes whenever the weights are the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The version in service, which a new one is held against: what the label `stable` points at in the config file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tasks.errors import InvalidServingConfig

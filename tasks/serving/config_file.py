@@ -4,8 +4,6 @@ The file is a ModelServerConfig in protobuf's text format. Importing its message
 is imported where a file is read.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import time

@@ -1,7 +1,5 @@
 """A model server's gRPC port (`--port`). The stubs of tensorflow-serving-api load TensorFlow where a call is made."""
 
-from __future__ import annotations
-
 import logging
 from array import array
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Which versions of a tree a server loads by a model's policy, as pure functions of the policy and the tree."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import Any

@@ -5,8 +5,6 @@ refuse the whole file, again at every poll. So the version is put on the policy 
 is available (or the stated time passes), and only then the label is moved: two writes of one file.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Take a bad version back at once: its folder `5` is called `5.denied`, and no server sees it any more."""
 
-from __future__ import annotations
-
 import logging
 import os
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from tasks.errors import ReleaseRefused, StorageFailed
 from tasks.serving.transaction import Edit, ServedModel
 from tasks.storage import publishing
+from tasks.storage.disk_errors import check_writable
 from tasks.versions.tree import QUARANTINED
 
 logger = logging.getLogger(__name__)
@@ -67,9 +66,7 @@ def _check_movable(edit: Edit, path: Path, target: Path) -> None:
         raise ReleaseRefused(f"{path} does not exist; published are {published}")
     if os.path.lexists(target):
         raise ReleaseRefused(f"{target} is there already; move it away first")
-    obstacle = publishing.obstacle(path.parent)
-    if obstacle:
-        raise StorageFailed(obstacle)
+    check_writable(path.parent)
 
 
 def _rename(path: Path, target: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from tasks.errors import InvalidReleaseLog
 from tasks.serving.config_file import find_model, labels, read_config
 from tasks.storage import locks, publishing
+from tasks.storage.disk_errors import explain_os_errors
 
 LOG = "releases.jsonl"
 LOCK = ".releases.lock"
@@ -88,7 +89,7 @@ class ReleaseLog:
         """Wait for the lock, hold it for the block, and first cut off what a process left that died under it."""
         publishing.make_directory(self.path.parent)
         with contextlib.ExitStack() as held:
-            with publishing.explain_os_errors(self.lock_path):
+            with explain_os_errors(self.lock_path):
                 held.enter_context(locks.exclusive(self.lock_path))
             self.cut_off_void()
             yield

@@ -1,7 +1,5 @@
 """A model server's REST port (`--rest_api_port`)."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping

@@ -4,17 +4,16 @@ A version leaves the policy first, then its folder gets a name that the server d
 then it is removed: the server never sees half of one.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.errors import ReleaseRefused, StorageFailed
+from tasks.errors import ReleaseRefused
 from tasks.serving.promotion import check_ours
 from tasks.serving.transaction import Edit, ServedModel
 from tasks.storage import publishing
+from tasks.storage.disk_errors import check_writable, explain_os_errors
 from tasks.versions.tree import find_versions
 
 MIB = 1 << 20
@@ -37,9 +36,7 @@ def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str
             raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
         sizes = [_size(base_path / str(version)) for version in going]
         if apply:
-            obstacle = publishing.obstacle(base_path)
-            if obstacle:
-                raise StorageFailed(obstacle)
+            check_writable(base_path)
             publishing.sweep(base_path)  # what a removal that was killed left
         if apply and going:
             edit.drop(going)
@@ -69,7 +66,7 @@ def _newest_good(served: ServedModel) -> int | None:
 
 
 def _remove(base_path: Path, versions: Iterable[int]) -> None:
-    with publishing.explain_os_errors(base_path):
+    with explain_os_errors(base_path):
         for version in versions:
             if os.path.lexists(base_path / str(version)):  # or somebody has removed it meanwhile
                 publishing.take_away(base_path / str(version))

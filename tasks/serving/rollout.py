@@ -1,7 +1,5 @@
 """Follow a version to the servers: wait until each of them serves it, and compare what it answers there."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Sequence

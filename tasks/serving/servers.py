@@ -3,8 +3,6 @@
 Every call has a deadline, and whatever goes wrong becomes one line that names the server.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

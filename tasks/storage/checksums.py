@@ -1,7 +1,5 @@
 """Whether bytes are still what they were: SHA-256 of files and folders."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from functools import lru_cache

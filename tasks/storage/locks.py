@@ -1,7 +1,5 @@
 """Locks on files and folders (`flock`): the kernel lets go of one with the process that holds it."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import os

@@ -8,25 +8,17 @@ kernel lets go of that lock with the process.
 """
 
 import contextlib
-import errno
 import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tasks.errors import StorageFailed
 from tasks.storage import checksums
+from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.locks import try_lock
 
 ASIDE_PREFIX = ".aside-"
-
-_FULL, _CLOSED = "make room or choose another place", "choose another place, or change who may write there"
-PLACE_ERRORS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
-    **dict.fromkeys((errno.EIO, errno.ENAMETOOLONG), "choose another place"),
-}
 
 
 @contextlib.contextmanager
@@ -61,12 +53,8 @@ def scratch_directory(target: Path) -> Iterator[Path]:
     with explain_os_errors(target):
         make_directory(target.parent)
         sweep(target.parent)
-        aside, lock = _open_aside(target)
-        try:
+        with _locked_aside(target) as aside:
             yield aside
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            os.close(lock)
 
 
 @contextlib.contextmanager
@@ -74,6 +62,10 @@ def publish_sealed(target: Path) -> Iterator[Path]:
     """As `publish_directory`, for folders that can be made again: with checksums, and free to replace a damaged one.
 
     If an intact one is there when the block ends, it stays, and what was written is dropped.
+
+    Raises:
+        FileExistsError: a plain file has the name.
+        StorageFailed: as `publish_directory`.
     """
     try:
         with publish_directory(target) as aside:
@@ -93,8 +85,7 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
     """
     with explain_os_errors(target):
         make_directory(target.parent)
-        aside, lock = _open_aside(target)
-        try:
+        with _locked_aside(target) as aside:
             (aside / target.name).write_bytes(content)
             if target.is_file():
                 shutil.copymode(target, aside / target.name)
@@ -102,13 +93,14 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
             before_rename()
             (aside / target.name).replace(target)
             flush(target.parent)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-            os.close(lock)
 
 
 def append_line(target: Path, line: str) -> None:
-    """Add one line to a log that several processes write (one `write` in append mode is not torn apart)."""
+    """Add one line to a log that several processes write (one `write` in append mode is not torn apart).
+
+    Raises:
+        StorageFailed: the place cannot be written, or the disk is full.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
         with target.open("ab", buffering=0) as stream:
@@ -125,26 +117,17 @@ def make_directory(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
 
 
-def obstacle(path: Path) -> str | None:
-    """Why no folder can be written at `path`, or None; looks only, makes nothing."""
-    nearest = path
-    while not nearest.exists() and nearest != nearest.parent:
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        return f"{path}: {nearest} is a file where a folder is needed"
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        return f"{path}: {nearest} is not writable for this user"
-    return None
-
-
 def sweep(directory: Path) -> list[Path]:
-    """Remove what dead writers left in `directory`; what a live process is writing stays. Returns what went."""
+    """Remove what dead writers left in `directory`, not what a live process is writing; returns what was removed."""
     swept = []
     for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
         lock = try_lock(leftover)
         if lock is None:
             continue
-        _remove(leftover)
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
         os.close(lock)
         swept.append(leftover)
     return swept
@@ -160,10 +143,8 @@ def is_being_written(path: Path) -> bool:
 
 def take_away(target: Path) -> None:
     """Rename a folder aside, then remove it, so that nobody sees half of it."""
-    grave, lock = _open_aside(target)
-    target.rename(grave / target.name)
-    _remove(grave)
-    os.close(lock)
+    with _locked_aside(target) as grave:
+        target.rename(grave / target.name)
 
 
 def flush_tree(directory: Path) -> None:
@@ -184,43 +165,18 @@ def flush(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses at `path`, or below what becomes it, into one line that names it.
-
-    An error about another file passes as it is.
-    """
-    try:
-        yield
-    except FileExistsError as error:
-        if path.exists() and not path.is_dir() and error.errno is not None:
-            raise StorageFailed(f"{path}: a file is in the way of a folder") from error
-        raise
-    except NotADirectoryError as error:
-        raise StorageFailed(obstacle(path) or f"{path}: {error.strerror}") from error
-    except FileNotFoundError as error:
-        if error.filename is None or not Path(error.filename).is_relative_to(path.parent):
-            raise
-        raise StorageFailed(f"{path}: {error.strerror}; was the folder removed meanwhile?") from error
-    except OSError as error:
-        if error.errno not in PLACE_ERRORS:
-            raise
-        raise StorageFailed(f"{path}: {error.strerror}; {PLACE_ERRORS[error.errno]}") from error
-
-
-def _open_aside(target: Path) -> tuple[Path, int]:
-    """Make a locked folder beside `target`; a sweeper may catch it between the two steps, so try again."""
+def _locked_aside(target: Path) -> Iterator[Path]:
+    """Hand out a new folder beside `target` that no sweep takes; it is gone when the block ends."""
     while True:
         aside = target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
         aside.mkdir()
-        lock = try_lock(aside)
+        lock = try_lock(aside)  # a sweep may come between these two lines and take it, lock or folder: try again
         if lock is not None and aside.exists():
-            return aside, lock
+            break
         if lock is not None:
             os.close(lock)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        os.close(lock)

@@ -1,7 +1,5 @@
 """What a version must not do to the clients of the version in service: answer worse, or answer another question."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -7,8 +7,6 @@ They lie in `assets.extra/golden/`, so that anyone can find out whether what a s
     answers.tfrecord                                 the same two as PredictionLogs, with request and response
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

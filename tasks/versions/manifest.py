@@ -3,8 +3,6 @@
 The same recipe on the same data gives the same manifest, byte for byte; when, where and how long stays out.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """Version numbers and sets of them, as a person writes them: 7; 1,2,3; 1-10; 1-3,7."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

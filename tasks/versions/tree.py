@@ -4,8 +4,6 @@ The rules are those of `file_system_storage_path_source.cc` of TensorFlow Servin
 version, be it a folder or a file, and everything else does not exist.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,15 +4,13 @@ The server takes every child of the base path whose name is an int64 for a versi
 that it has seen. So a version that is there is never touched: it either is what is asked for, or in the way.
 """
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
-from tasks.storage import publishing
+from tasks.storage import disk_errors
 from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
 from tasks.versions.tree import version_number
 
@@ -37,7 +35,7 @@ class WantedVersion:
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not os.path.lexists(self.path):
-            return publishing.obstacle(self.base_path) or self._twin()
+            return disk_errors.obstacle(self.base_path) or self._twin()
         manifest = read_manifest(self.path)
         if manifest is None:
             return (

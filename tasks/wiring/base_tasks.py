@@ -1,7 +1,5 @@
 """The parameters that the tasks of the chain share: one for each key of a recipe that matters to the task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,12 +1,11 @@
-"""The ties to Luigi's workers: its defaults, and a scheduler that goes away.
+"""What Luigi does unless it is told otherwise: its settings, its log, and when a worker heeds SIGTERM.
 
 Nothing here knows what the tasks do.
 """
 
-from __future__ import annotations
-
 import contextlib
-import os
+import logging
+import multiprocessing
 import signal
 from collections.abc import Iterator
 
@@ -14,8 +13,8 @@ import luigi
 import luigi.interface
 from luigi.configuration import get_config
 
-from tasks.wiring import failures as reporting
-from tasks.wiring.failures import FAILURES
+from tasks.wiring import failures
+from tasks.wiring.failures import luigi_logger
 
 # What a run needs whatever folder it is started in; a luigi.cfg and the command line win over each of these.
 DEFAULTS = {
@@ -40,7 +39,7 @@ DEFAULTS = {
 
 
 def set_up() -> None:
-    """Give Luigi this package's defaults where nobody has set them, and see to what a run tells."""
+    """Give Luigi this package's defaults where nobody has set them, its log, and the way in which failures are told."""
     config = get_config()
     for section, settings in DEFAULTS.items():
         for name, value in settings.items():
@@ -48,7 +47,19 @@ def set_up() -> None:
                 config.set(section, name, value)
     # Luigi reads these three by another way than its parameters, and then warns that nobody reads them
     luigi.interface.core.ignore_unconsumed |= {name for name in DEFAULTS["core"] if name.startswith("rpc_")}
-    reporting.set_up()
+    package_logger = logging.getLogger("tasks")
+    package_logger.setLevel(logging.DEBUG)
+    package_logger.addHandler(_ToLuigi())
+    package_logger.propagate = False
+    failures.set_up()
+
+
+class _ToLuigi(logging.Handler):
+    """Hands the package's log records to Luigi's logger, so that one level and one format hold for both."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if luigi_logger.isEnabledFor(record.levelno):
+            luigi_logger.handle(record)
 
 
 @contextlib.contextmanager
@@ -58,7 +69,7 @@ def finished_first() -> Iterator[None]:
     Luigi sends that to its workers when it loses its scheduler, and waits for them before it ends. A process that
     nobody forked heeds it at once.
     """
-    if os.getpid() == FAILURES.parent:
+    if multiprocessing.parent_process() is None:
         yield
         return
     heeded = signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,7 +1,5 @@
 """Parameters that Luigi does not have: sets of versions, folders, checked values, and keys of a recipe."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

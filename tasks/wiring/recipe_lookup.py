@@ -6,8 +6,6 @@ model's own for optimizer and learning rate, those of the table of keys for the 
 alone and the same version asked for in a set are one and the same task.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any

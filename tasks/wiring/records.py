@@ -1,7 +1,5 @@
 """What is remembered about runs: when, where and how long goes to `work/records.jsonl`, never into a version."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

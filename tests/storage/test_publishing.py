@@ -17,7 +17,6 @@ from tests import disks
 WRITE_AND_WAIT = """
 import sys
 from pathlib import Path
-from tasks.storage import checksums
 from tasks.storage import publishing
 with publishing.publish_directory(Path(sys.argv[1])) as aside:
     (aside / "half").write_text("half of it")
@@ -28,7 +27,6 @@ with publishing.publish_directory(Path(sys.argv[1])) as aside:
 APPEND = """
 import sys
 from pathlib import Path
-from tasks.storage import checksums
 from tasks.storage import publishing
 for number in range(100):
     publishing.append_line(Path(sys.argv[1]), f"{sys.argv[2]} {number} " + "x" * 300)
@@ -59,17 +57,6 @@ def small_disk(tmp_path):
     """A file system of 64 KiB."""
     with disks.mounted(tmp_path / "disk", size=1 << 16) as disk:
         yield disk
-
-
-@pytest.fixture
-def ordinary_user():
-    """For root alone: be somebody else as far as access(2) asks (it looks at the real user, not the effective one)."""
-    if os.getuid() != 0:
-        yield
-        return
-    os.setresuid(65534, 0, 0)
-    yield
-    os.setresuid(0, 0, 0)
 
 
 def test_a_folder_appears_whole_when_the_block_ends(tmp_path):
@@ -177,13 +164,6 @@ def write_sealed(target, content):
         (aside / "file").write_text(content)
 
 
-def test_a_sealed_folder_is_intact(tmp_path):
-    """What `publish_sealed` has published is found intact, looked at anew or remembered."""
-    write_sealed(tmp_path / "1", "content")
-    assert checksums.is_intact(tmp_path / "1")
-    assert checksums.is_intact(tmp_path / "1", remember=True)
-
-
 def test_a_damaged_folder_is_replaced(tmp_path):
     """A folder that is no longer what was sealed gives way to the new one, and nothing is left of it."""
     write_sealed(tmp_path / "1", "old")
@@ -207,73 +187,6 @@ def test_a_file_exists_error_of_the_block_is_not_swallowed(tmp_path):
     with pytest.raises(FileExistsError, match="of the block"), publishing.publish_sealed(tmp_path / "1"):
         raise FileExistsError("of the block")
     assert [] == names(tmp_path)
-
-
-def damage_nothing(directory):
-    assert directory.exists()
-
-
-def cut_short(directory):
-    os.truncate(directory / "sub" / "file", 3)
-
-
-def flip_a_bit(directory):
-    path = directory / "sub" / "file"
-    content = bytearray(path.read_bytes())
-    content[0] ^= 1
-    path.write_bytes(content)
-
-
-def remove_a_file(directory):
-    (directory / "sub" / "file").unlink()
-
-
-def remove_the_seal(directory):
-    (directory / checksums.CHECKSUMS).unlink()
-
-
-def spoil_the_seal(directory):
-    (directory / checksums.CHECKSUMS).write_text("[1, 2")
-
-
-def change_the_seal(directory):
-    (directory / checksums.CHECKSUMS).write_text('["sub/file"]')
-
-
-@pytest.mark.parametrize(
-    ("damage", "intact"),
-    [
-        (damage_nothing, True),
-        (cut_short, False),
-        (flip_a_bit, False),
-        (remove_a_file, False),
-        (remove_the_seal, False),
-        (spoil_the_seal, False),
-        (change_the_seal, False),
-    ],
-)
-def test_damage_is_seen(tmp_path, damage, intact):
-    """Whatever happens to a sealed folder shows in its checksums, also to who remembers that it was intact."""
-    with publishing.publish_sealed(tmp_path / "1") as aside:
-        (aside / "sub").mkdir()
-        (aside / "sub" / "file").write_text("content")
-    os.utime(tmp_path / "1" / "sub" / "file", ns=(0, 0))  # a clock ticks slower than a test
-    assert checksums.is_intact(tmp_path / "1", remember=True)
-    damage(tmp_path / "1")
-    assert intact == checksums.is_intact(tmp_path / "1", remember=True)
-    assert intact == checksums.is_intact(tmp_path / "1")
-
-
-def test_every_file_is_listed_with_size_and_checksum(tmp_path):
-    """`list_files` gives files alone, by their path below the folder."""
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "file").write_bytes(b"abc")
-    (tmp_path / "empty").write_bytes(b"")
-    expected = {  # SHA-256 of nothing and of "abc": FIPS 180-4's examples
-        "empty": {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        "sub/file": {"bytes": 3, "sha256": "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-    }
-    assert expected == checksums.list_files(tmp_path)
 
 
 def test_a_file_is_published_and_replaced(tmp_path):
@@ -365,32 +278,6 @@ def test_a_file_where_a_folder_is_needed_is_named(tmp_path, write, below):
     ):
         write(base / below)
     assert "not a folder" == base.read_text()
-
-
-def test_errors_that_are_not_of_the_system_pass(tmp_path):
-    """An OSError without a number, such as a library makes for itself, is not dressed up as one of the disk."""
-    with pytest.raises(OSError, match=r"^of a library$"), publishing.explain_os_errors(tmp_path):
-        raise OSError("of a library")
-
-
-def test_no_obstacle_where_a_folder_can_be_made(tmp_path):
-    """Neither a folder that is there nor one that can be made is an obstacle, and looking makes nothing."""
-    assert None is publishing.obstacle(tmp_path)
-    assert None is publishing.obstacle(tmp_path / "a" / "b")
-    assert [] == names(tmp_path)
-
-
-def test_a_file_is_an_obstacle(tmp_path):
-    """A file on the way to the folder is named."""
-    (tmp_path / "a").write_text("")
-    expected = f"{tmp_path / 'a' / 'b'}: {tmp_path / 'a'} is a file where a folder is needed"
-    assert expected == publishing.obstacle(tmp_path / "a" / "b")
-
-
-@pytest.mark.usefixtures("ordinary_user")
-def test_a_folder_that_is_not_writable_is_an_obstacle():
-    """The nearest folder that is there must be writable for this user."""
-    assert "/no/such/folder: / is not writable for this user" == publishing.obstacle(Path("/no/such/folder"))
 
 
 def test_a_missing_file_elsewhere_is_not_taken_for_the_place(tmp_path):

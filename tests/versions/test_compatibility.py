@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import ExportFailed, InvalidServingConfig
+from tasks.errors import ExportFailed
 from tasks.versions.compatibility import (
     Baseline,
     breaking_changes,
     check_accuracy,
     check_signatures,
-    find_baseline,
 )
-from tests.serving.test_config_file import CONFIG
 
 SIGNATURES = {
     "ask": {
@@ -75,47 +73,6 @@ def test_unknown_rank_promised_nothing_and_is_no_answer():
     unknown["ask"]["inputs"]["images"]["shape"] = unknown["ask"]["outputs"]["scores"]["shape"] = None
     assert breaking_changes(unknown, SIGNATURES) == []
     assert breaking_changes(SIGNATURES, unknown) == ["ask: output scores: shape [-1, 10] -> unknown"]
-
-
-def _config(tmp_path, base_path):
-    path = tmp_path / "models.config"
-    path.write_text(CONFIG % base_path)
-    return path
-
-
-def test_the_baseline_is_what_stable_points_at(tree, tmp_path):
-    """The label `stable` names the version that others are held against, but for that version itself."""
-    config_path = _config(tmp_path, tree)
-    assert find_baseline(tree, 3, config_path) == Baseline(1, tree / "1")
-    assert find_baseline(tree, 1, config_path) is None
-    assert find_baseline(tree, 3, tmp_path / "none") is None
-
-
-def test_models_that_share_a_folder_have_the_newest_baseline(tree, tmp_path):
-    """Whichever entry comes first, and whether it has the label or not; each label must point at what is there."""
-    entry = 'config {{ name: "{}" base_path: "%s" version_labels {{ key: "{}" value: {} }} }}'
-    config_path = tmp_path / "models.config"
-
-    def baseline(*entries, version=3):
-        listed = " ".join(entry.format(*one) % tree for one in entries)
-        config_path.write_text(f"model_config_list {{ {listed} }}")
-        return find_baseline(tree, version, config_path)
-
-    a, b = ("a", "stable", 1), ("b", "stable", 2)
-    assert baseline(a, b) == baseline(b, a) == Baseline(2, tree / "2")
-    assert baseline(("a", "canary", 1), b) == Baseline(2, tree / "2")
-    assert baseline(a, b, version=2) == Baseline(1, tree / "1")
-    with pytest.raises(InvalidServingConfig, match="of model 'c' points at version 9"):
-        baseline(a, ("c", "stable", 9))
-
-
-def test_a_label_that_points_at_nothing_is_an_error(tree, tmp_path):
-    """A stable version that is gone is said in one line with label, model, version and folder."""
-    (tree / "1").rename(tmp_path / "away")
-    with pytest.raises(InvalidServingConfig) as failure:
-        find_baseline(tree, 3, _config(tmp_path, tree))
-    assert f"'stable' of model 'mnist' points at version 1, and {tree / '1'} is gone" in str(failure.value)
-    assert len(str(failure.value).splitlines()) == 1
 
 
 @pytest.fixture

@@ -1,78 +1,58 @@
-"""What a run tells."""
+"""How a run tells what failed."""
 
 import logging
+import os
+import signal
 
 import luigi
 import pytest
 from luigi.rpc import RPCError
+from luigi.scheduler import Scheduler
+from luigi.worker import Worker
 
 from tasks.errors import InvalidParameter, PipelineError
-from tasks.wiring import failures as reporting
+from tasks.wiring.failures import ReportedTask, _tell_plainly, told_plainly
 
 
-class Watched(luigi.Task):
-    """A task with no output."""
+class Broken(ReportedTask):
+    """A task that fails, in a way that its parameter names."""
+
+    way = luigi.Parameter()
+
+    def requires(self):
+        if self.way == "requires":
+            raise PipelineError("needs what\n  is not there")
+        return []
+
+    def complete(self):
+        if self.way == "complete":
+            raise ZeroDivisionError
+        return False
+
+    def run(self):
+        if self.way == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise PipelineError("too bad") if self.way == "plain" else ZeroDivisionError("oh\nno")
 
 
-class TestReporter:
-    """Progress on the scheduler's page."""
+class All(ReportedTask, luigi.WrapperTask):
+    """All of these that can fail in one process."""
 
-    @pytest.fixture
-    def task(self):
-        """A task as a worker hands it to `run()`, which keeps what it was told in `shown`."""
-        task = Watched()
-        task.shown = []
-        task.set_progress_percentage = task.shown.append
-        task.set_status_message = task.shown.append
-        return task
+    def requires(self):
+        return [Broken(way=way) for way in ("plain", "foreign", "requires", "complete")]
 
-    def test_does_nothing_outside_a_worker(self):
-        """A task that runs by itself has nobody to report to."""
-        task = Watched()
-        assert None is task.set_progress_percentage
-        reporting.reporter(task)(0.5, "half")
 
-    def test_shows_fraction_and_line(self, task):
-        """The fraction is shown in per cent, the line as it is."""
-        reporting.reporter(task)(0.25, "a quarter")
-        assert [25.0, "a quarter"] == task.shown
+class Wanted(ReportedTask):
+    """A task that needs one of something."""
 
-    def test_does_not_call_too_often(self, task, monkeypatch):
-        """Reports within half a second of the last are dropped, but the end is always shown."""
-        now = [100.0]
-        monkeypatch.setattr(reporting.time, "monotonic", lambda: now[0])
-        report = reporting.reporter(task)
-        for step, seconds in enumerate([0.0, 0.2, 0.2, 0.2], start=1):
-            now[0] += seconds
-            report(step / 10, str(step))
-        report(1.0, "end")
-        assert [10.0, "1", 40.0, "4", 100.0, "end"] == task.shown
+    resources = {"one": 1}  # noqa: RUF012 - as Luigi wants it
 
-    def test_gives_up_when_nobody_answers(self, task, caplog):
-        """A scheduler that is gone is warned about once, is not called again, and fails nothing."""
-        calls = []
+    def complete(self):
+        return False
 
-        def fail(percentage):
-            calls.append(percentage)
-            raise RPCError("gone")
 
-        task.set_progress_percentage = fail
-        report = reporting.reporter(task)
-        with caplog.at_level(logging.WARNING, logger="luigi-interface"):
-            report(0.5, "half")
-            report(1.0, "end")
-        assert [50.0] == calls
-        assert ["The scheduler does not answer; Watched() goes on without showing its progress"] == caplog.messages
-
-    def test_shows_on_a_real_page(self, luigid, run_luigi):
-        """Under luigid the tasks of a run leave their last line on its page."""
-        server = luigid()
-        run_luigi("PrepareDataset", "--dataset=small", "--scheduler-port", server.port, local_scheduler=False, check=0)
-        assert {"decoding the archives"} == {
-            task["status_message"]
-            for task in server.ask("task_list", status="DONE").values()
-            if task["name"] == "PrepareDataset"
-        }
+class Other(Wanted):
+    """Another task that needs it too."""
 
 
 class TestToldPlainly:
@@ -80,11 +60,11 @@ class TestToldPlainly:
 
     def test_own_errors_speak_for_themselves(self):
         """The text of this package's errors is the line."""
-        assert "seed = 'x': no" == reporting.told_plainly(InvalidParameter("seed = 'x': no"))
+        assert "seed = 'x': no" == told_plainly(InvalidParameter("seed = 'x': no"))
 
     def test_a_missing_scheduler_is_explained(self):
         """For an RPCError the line says how to start a scheduler, and how to do without."""
-        told = reporting.told_plainly(RPCError("Errors (3 attempts)"))
+        told = told_plainly(RPCError("Errors (3 attempts)"))
         assert told.startswith("No Luigi scheduler answers (Errors (3 attempts)).")
         assert told.endswith("Start one with `luigid --address 127.0.0.1`, or run without: add --local-scheduler")
 
@@ -92,38 +72,83 @@ class TestToldPlainly:
         """An error that was caused by one of ours is told as that one."""
         error = RuntimeError("wrapper")
         error.__cause__ = PipelineError("what happened")
-        assert "what happened" == reporting.told_plainly(error)
+        assert "what happened" == told_plainly(error)
 
     def test_others_keep_their_traceback(self):
         """Nothing else has such a line."""
-        assert None is reporting.told_plainly(ZeroDivisionError("division by zero"))
-        assert None is reporting.told_plainly(None)
+        assert None is told_plainly(ZeroDivisionError("division by zero"))
+        assert None is told_plainly(None)
 
     def test_the_page_shows_it(self):
-        """What a failed task leaves on the page is that line, or the traceback of anything else."""
-        task = TestToldPlainly.Failing()
-        assert "too bad" == task.on_failure(PipelineError("too bad"))
-        assert "ZeroDivisionError: oh" in task.on_failure(ZeroDivisionError("oh"))
-        assert ["Failing: too bad", "Failing: ZeroDivisionError: oh"] == reporting.FAILURES.take()
-
-    class Failing(reporting.ReportedTask):
-        """A task whose `on_failure` is called here."""
+        """What a failed task leaves on the page is that line, or one line and the traceback of anything else."""
+        assert "too bad" == Broken(way="").on_failure(PipelineError("too\nbad"))
+        line, empty, traceback = Broken(way="").on_failure(ZeroDivisionError("oh\nno")).split("\n", 2)
+        assert ("ZeroDivisionError: oh no", "") == (line, empty)
+        assert traceback.endswith("ZeroDivisionError: oh\nno\n")
 
 
 def test_a_log_record_without_an_exception_has_no_traceback():
     """Luigi logs each retry with the traceback of no exception, which would read `NoneType: None`."""
     record = logging.LogRecord("luigi-interface", logging.WARNING, "", 0, "retry", (), (None, None, None))
-    assert reporting._tell_plainly(record)
+    assert _tell_plainly(record)
     assert None is record.exc_info
 
 
-@pytest.mark.parametrize("words", ["were being run by another worker", "was not granted run permission by the"])
-def test_what_another_worker_has_is_told_last(words):
-    """Luigi's summary is followed by a line of ours where another worker was making what was asked for."""
-    summary = f"\n===== Luigi Execution Summary =====\n\n* 1 {words}:\n"
-    assert reporting._tell_plainly(logging.LogRecord("luigi-interface", logging.INFO, "", 0, summary, (), None))
-    (told,) = reporting.FAILURES.take()
+@pytest.fixture
+def last_lines(caplog):
+    """Run tasks in this process; gives what is logged below Luigi's summary."""
+
+    def run(*tasks, **options):
+        with caplog.at_level(logging.INFO, logger="luigi-interface"):
+            luigi.build(tasks, log_level="INFO", **options)
+        messages = caplog.messages
+        (summary,) = (number for number, text in enumerate(messages) if "Luigi Execution Summary" in text)
+        return messages[summary + 1 :]
+
+    return run
+
+
+def test_every_failure_is_told_in_one_line(last_lines):
+    """Ours by its text and others by type and text, once each, whether it ran or could not even be scheduled."""
+    assert sorted(last_lines(All(), local_scheduler=True)) == [
+        "Broken: ZeroDivisionError: oh no",
+        "Broken: needs what is not there",
+        "Broken: see Luigi's log above",
+        "Broken: too bad",
+    ]
+
+
+class SameScheduler:
+    """Hands out one scheduler to every run, as luigid does."""
+
+    def __init__(self):
+        self.scheduler = Scheduler()
+
+    def create_local_scheduler(self):
+        return self.scheduler
+
+    def create_worker(self, scheduler, worker_processes, assistant):
+        return Worker(scheduler=scheduler, worker_processes=worker_processes, assistant=assistant)
+
+
+@pytest.mark.parametrize("task", [Wanted, Other], ids=["its task", "what its task needs"])
+def test_what_another_worker_has_is_told(last_lines, task):
+    """Where another worker makes what is asked for, or has a resource that it needs, that is the last line."""
+    shared = SameScheduler()
+    with Worker(scheduler=shared.scheduler, worker_id="another") as another:
+        another.add(Wanted())
+        assert Wanted().task_id == shared.scheduler.get_work(worker="another")["task_id"]
+        (told,) = last_lines(task(), local_scheduler=True, worker_scheduler_factory=shared)
     assert told.startswith("another worker has some of the tasks")
+
+
+def test_a_worker_that_was_killed_is_told(run_luigi):
+    """A task whose process is gone says with which exit code."""
+    options = ("--way", "killed", "--workers", "2")
+    result = run_luigi("Broken", *options, module=__name__, check=30)
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("ERROR: Broken: Task Broken_killed_")
+    assert last.endswith(" died unexpectedly with exit code -9")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -137,6 +162,15 @@ def test_failures_are_told_once_at_the_end(run_luigi, workers):
     assert [
         f"ERROR: ExportVersion: {run_luigi.base / version} is there, but was not made" for version in "123"
     ] == sorted(line.partition(" by this pipeline")[0] for line in told)
+
+
+def test_failures_are_told_under_a_central_scheduler(run_luigi, luigid):
+    """With luigid the line comes from there."""
+    run_luigi.base.mkdir(parents=True)
+    (run_luigi.base / "1").mkdir()
+    options = ("--version=1", "--dataset=small", "--scheduler-port", luigid().port)
+    result = run_luigi("ExportVersion", *options, local_scheduler=False, check=30)
+    assert result.stderr.splitlines()[-1].startswith(f"ERROR: ExportVersion: {run_luigi.base / '1'} is there, but was")
 
 
 def test_what_cannot_be_scheduled_is_told_too(run_luigi):

@@ -1,0 +1,64 @@
+"""Options and a luigi.cfg that make no sense."""
+
+import pytest
+
+from tests.conftest import last_line, names_in
+
+BAD_OPTIONS = [
+    (("--versions", ""), "versions", "1-3,7"),
+    (("--versions", "0"), "'0'", "1-3,7"),
+    (("--versions=-1",), "'-1'", "1-3,7"),
+    (("--versions", "a"), "'a'", "1-3,7"),
+    (("--versions", "1,,2"), "'1,,2'", "1-3,7"),
+    (("--versions", "3-1"), "the range 3-1 runs backwards", "1-3,7"),
+    (("--versions", "1.5"), "'1.5'", "1-3,7"),
+    (("--versions", str(2**63)), f"'{2**63}'", str(2**63 - 1)),
+    (("--versions", "1-99999999"), "'1-99999999'", "10,000"),
+    (("--versions", "1", "--dataset", "cifar"), "dataset = 'cifar'", "digits, mnist, small"),
+    (("--versions", "1", "--model", "resnet"), "model = 'resnet'", "cnn, softmax"),
+    (("--versions", "1", "--optimizer", "lion"), "optimizer = 'lion'", "adam, momentum, sgd"),
+    (("--versions", "1", "--ExportAllVersions-schedule", "step"), "schedule = 'step'", "constant, cosine, linear"),
+    (("--versions", "1", "--training-iteration", "0"), "training_iteration = '0'", "1 to 10,000,000"),
+    (("--versions", "1", "--training-iteration", "-5"), "training_iteration = '-5'", "1 to 10,000,000"),
+    (("--versions", "1", "--batch-size", "2.5"), "batch_size = '2.5'", "a whole number from 1"),
+    (("--versions", "1", "--learning-rate", "nan"), "learning_rate = 'nan'", "a finite number above 0"),
+    (("--versions", "1", "--learning-rate", "0"), "learning_rate = '0'", "a finite number above 0"),
+    (("--versions", "1", "--min-accuracy", "1.5"), "min_accuracy = '1.5'", "a number from 0 to 1"),
+    (("--versions", "1", "--seed", "-1"), "seed = '-1'", "0 to 4,294,967,295"),
+    (("--versions", "1", "--threads", "0"), "threads = '0'", "1 to 256"),
+    (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
+]
+BAD_CONFIGURATIONS = [
+    ("[recipe]\nmodle = cnn\n", "luigi.cfg [recipe] modle", "unknown key; allowed are dataset, model"),
+    ("[recipe.x]\nmodel = cnn\n", "luigi.cfg [recipe.x]", "1 to 9223372036854775807"),
+    ("[recipes]\nmodel = cnn\n", "luigi.cfg [recipes]", "[recipe] (all versions) and [recipe.N] (version N)"),
+    ("[Recipe.1]\nmodel = cnn\n", "luigi.cfg [Recipe.1]", "[recipe] (all versions) and [recipe.N] (version N)"),
+    ("[recipe 1]\nmodel = cnn\n", "luigi.cfg [recipe 1]", "[recipe] (all versions) and [recipe.N] (version N)"),
+    ("[recipe.2]\nseed = many\n", "luigi.cfg [recipe.2] seed = 'many'", "a whole number from 0"),
+    ("[ExportVersion]\nmodel = cnn\n", "luigi.cfg [ExportVersion] model", "belong under [recipe]"),
+    ("[ExportAllVersions]\nseed = 1\n", "luigi.cfg [ExportAllVersions] seed", "belong under [recipe]"),
+    ("[training]\nsegments = 5\n", "luigi.cfg [training] segments", "allowed are threads, segment"),
+    ("[training]\nsegment = 0\n", "luigi.cfg [training] segment = '0'", "1 to 10,000,000"),
+]
+
+
+class TestBadInput:
+    """The last line says what, where and what is allowed; the exit code is not 0; the base path holds nothing new."""
+
+    @pytest.mark.parametrize(("options", "what", "allowed"), BAD_OPTIONS, ids=lambda value: str(value)[:40])
+    def test_options(self, run_luigi, options, what, allowed):
+        """An option with a value that makes no sense is refused before anything runs."""
+        result = run_luigi("ExportAllVersions", *options, check=40)
+        assert what in last_line(result)
+        assert allowed in last_line(result)
+        assert "Traceback" not in result.stderr
+        assert [] == names_in(run_luigi.directory)
+
+    @pytest.mark.parametrize(("text", "what", "allowed"), BAD_CONFIGURATIONS, ids=lambda value: str(value)[:40])
+    def test_configuration(self, run_luigi, text, what, allowed):
+        """A section, key or value of luigi.cfg that makes no sense is refused before anything runs."""
+        run_luigi.configure(text)
+        result = run_luigi("ExportAllVersions", "--versions", "1,2", check=40)
+        assert what in last_line(result)
+        assert allowed in last_line(result)
+        assert ["luigi.cfg"] == names_in(run_luigi.directory)
