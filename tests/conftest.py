@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import json
+import logging
 import os
 import signal
 import socket
@@ -15,8 +16,12 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+import luigi.setup_logging
 import pytest
+from luigi.configuration import get_config
+from luigi.retcodes import run_with_retcodes
 
+from tasks.wiring.recipe_lookup import check_config
 from tests import small
 
 ROOT = Path(__file__).parent.parent
@@ -110,6 +115,52 @@ class CommandLine:
 def run_luigi(tmp_path: Path, mirror: Path) -> CommandLine:
     """Run `luigi --module tests.small ...` with the small dataset in a fresh working directory."""
     return CommandLine(tmp_path, mirror)
+
+
+class InThisProcess(CommandLine):
+    """The same without a new process, for runs that end before anything needs one: the console script's function."""
+
+    def __init__(self, directory: Path, mirror: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__(directory, mirror)
+        self.capsys = capsys
+
+    def configure(self, text: str) -> None:
+        """Let this process have read that luigi.cfg."""
+        super().configure(text)
+        get_config().read(self.directory / "luigi.cfg")
+
+    def __call__(self, *arguments, check=None, module="tests.small") -> subprocess.CompletedProcess:
+        """Run to the end; with `check`, the exit code must be that."""
+        command = ["--module", module, *map(str, arguments), "--local-scheduler"]
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            run_with_retcodes(command)
+        result = subprocess.CompletedProcess(command, ended.value.code, *self.capsys.readouterr())
+        if check is not None:
+            assert check == result.returncode, result.stderr
+        return result
+
+
+@pytest.fixture
+def this_process(tmp_path: Path, monkeypatch):
+    """Run command lines in this process: it is in a fresh working directory, and its Luigi is put back afterwards."""
+    config, logger = get_config(), logging.getLogger("luigi-interface")
+    settings, level = {section: dict(config[section]) for section in config.sections()}, logger.level
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(luigi.setup_logging.InterfaceLogging, "_configured", False)  # so that it writes to our stderr
+    monkeypatch.setattr(logger, "handlers", [])
+    check_config.cache_clear()
+    yield tmp_path
+    check_config.cache_clear()
+    logger.setLevel(level)
+    config.clear()
+    config.read_dict(settings)
+
+
+@pytest.fixture
+def run_here(this_process: Path, mirror: Path, capsys) -> InThisProcess:
+    """Run `luigi --module tests.small ...` in this process, in a fresh working directory."""
+    return InThisProcess(this_process, mirror, capsys)
 
 
 @pytest.fixture

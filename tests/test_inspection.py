@@ -226,18 +226,16 @@ class TestSettings:
             ("max-regression", "nan", "a number from 0 to 1"),
         ],
     )
-    def test_a_value_that_is_not_allowed(self, run_luigi, option, value, allowed):
+    def test_a_value_that_is_not_allowed(self, run_here, option, value, allowed):
         """The last line says what is allowed; nothing is made."""
-        result = run_luigi("ExportAllVersions", "--versions", "1", f"--{option}", value)
-        assert result.returncode != 0
+        result = run_here("ExportAllVersions", "--versions", "1", f"--{option}", value, check=40)
         assert f"{option.replace('-', '_')} = {value!r}: allowed is {allowed}" in last_line(result)
-        assert [] == names_in(run_luigi.base)
+        assert [] == names_in(run_here.base)
 
-    def test_an_unknown_key(self, run_luigi):
+    def test_an_unknown_key(self, run_here):
         """A key under [export] that has no effect is an error that lists those that have."""
-        run_luigi.configure("[export]\nwarm_up = 3\n")
-        result = run_luigi("ExportVersion", "--version", "1")
-        assert result.returncode != 0
+        run_here.configure("[export]\nwarm_up = 3\n")
+        result = run_here("ExportVersion", "--version", "1", check=40)
         assert "luigi.cfg [export] warm_up: unknown key; allowed are warmup_records, max_regression" in last_line(
             result
         )

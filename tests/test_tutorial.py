@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from tasks.tutorial import main
 from tests.conftest import BIN, names_in, read_tree
 from tests.jobs.chain import manifest_of
 
@@ -15,6 +16,7 @@ ARCHIVES = [
     "train-labels-idx1-ubyte.gz",
 ]
 WORK_DIR = "100% MNIST"
+USAGE = "usage: mnist_saved_model [--training_iteration=x] [--model_version=y]"
 MISLEADING = """
 [recipe]
 model = cnn
@@ -148,12 +150,22 @@ def test_no_mirror_answers(tmp_path):
     ],
     ids=str,
 )
-def test_wrong_calls(tmp_path, arguments, what):
+def test_wrong_calls(this_process, capsys, arguments, what):
     """A wrong call is told with the usage on stderr, without a traceback; the exit code is 2 and nothing is made."""
-    result = export(tmp_path, *arguments)
-    assert 2 == result.returncode
-    assert "" == result.stdout
-    assert result.stderr.startswith("usage: mnist_saved_model [--training_iteration=x] [--model_version=y]")
-    assert what in last_line(result.stderr)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    told = capsys.readouterr()
+    assert (2, "") == (ended.value.code, told.out)
+    assert told.err.startswith(USAGE)
+    assert what in last_line(told.err)
+    assert [] == names_in(this_process)
+
+
+def test_a_wrong_call_through_the_command_line(tmp_path):
+    """A process of its own says the same."""
+    result = export(tmp_path, "--training_iteration=0", "export")
+    assert (2, "") == (result.returncode, result.stdout)
+    assert result.stderr.startswith(USAGE)
+    assert last_line(result.stderr).endswith("'0' is not allowed; a whole number above 0 is")
     assert "Traceback" not in result.stderr
     assert [] == names_in(tmp_path)

@@ -42,23 +42,39 @@ BAD_CONFIGURATIONS = [
 ]
 
 
-class TestBadInput:
-    """The last line says what, where and what is allowed; the exit code is not 0; the base path holds nothing new."""
+@pytest.mark.parametrize(("options", "what", "allowed"), BAD_OPTIONS, ids=lambda value: str(value)[:40])
+def test_options(run_here, options, what, allowed):
+    """An option with a value that makes no sense is refused before anything runs, in a last line that says why."""
+    result = run_here("ExportAllVersions", *options, check=40)
+    assert what in last_line(result)
+    assert allowed in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert [] == names_in(run_here.directory)
 
-    @pytest.mark.parametrize(("options", "what", "allowed"), BAD_OPTIONS, ids=lambda value: str(value)[:40])
-    def test_options(self, run_luigi, options, what, allowed):
-        """An option with a value that makes no sense is refused before anything runs."""
-        result = run_luigi("ExportAllVersions", *options, check=40)
-        assert what in last_line(result)
-        assert allowed in last_line(result)
-        assert "Traceback" not in result.stderr
-        assert [] == names_in(run_luigi.directory)
 
-    @pytest.mark.parametrize(("text", "what", "allowed"), BAD_CONFIGURATIONS, ids=lambda value: str(value)[:40])
-    def test_configuration(self, run_luigi, text, what, allowed):
-        """A section, key or value of luigi.cfg that makes no sense is refused before anything runs."""
-        run_luigi.configure(text)
-        result = run_luigi("ExportAllVersions", "--versions", "1,2", check=40)
-        assert what in last_line(result)
-        assert allowed in last_line(result)
-        assert ["luigi.cfg"] == names_in(run_luigi.directory)
+@pytest.mark.parametrize(("text", "what", "allowed"), BAD_CONFIGURATIONS, ids=lambda value: str(value)[:40])
+def test_configuration(run_here, text, what, allowed):
+    """A section, key or value of luigi.cfg that makes no sense is refused before anything runs."""
+    run_here.configure(text)
+    result = run_here("ExportAllVersions", "--versions", "1,2", check=40)
+    assert what in last_line(result)
+    assert allowed in last_line(result)
+    assert ["luigi.cfg"] == names_in(run_here.directory)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "told"),
+    [
+        ("", ("--versions", "3-1"), "versions '3-1': the range 3-1 runs backwards"),
+        ("", ("--versions", "1", "--batch-size", "2.5"), "batch_size = '2.5': allowed is a whole number from 1"),
+        ("[recipe]\nmodle = cnn\n", ("--versions", "1"), "luigi.cfg [recipe] modle: unknown key; allowed are dataset"),
+    ],
+    ids=["versions", "key", "luigi.cfg"],
+)
+def test_through_the_command_line(run_luigi, text, options, told):
+    """A process of its own says the same."""
+    run_luigi.configure(text)
+    result = run_luigi("ExportAllVersions", *options, check=40)
+    assert told in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert ["luigi.cfg"] == names_in(run_luigi.directory)

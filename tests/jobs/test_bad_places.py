@@ -1,12 +1,22 @@
 """Folders that cannot be written, and disks that are full."""
 
+import contextlib
 import os
 
 import pytest
 
-from tests import disks
-from tests.conftest import last_line, names_in
+from tests.conftest import ROOT, last_line, names_in
+from tests.disks import mounted
 from tests.jobs.chain import CHAIN
+
+FOUR_DISKS = """
+import luigi
+from tests.small import tasks
+
+class FourDisks(luigi.WrapperTask):
+    def requires(self):
+        return [tasks.ExportVersion(version=1, base_path=kilobytes) for kilobytes in ("16", "40", "60", "100")]
+"""
 
 
 class TestBadInput:
@@ -30,22 +40,23 @@ class TestBadInput:
         assert [] == names_in(closed_folder)
         assert [] == run_luigi.records()
 
-    @pytest.mark.parametrize("kilobytes", [16, 40, 60, 100])
-    def test_full_disk(self, run_luigi, tmp_path, kilobytes):
-        """A disk that is full while weights, graph, warm-up or golden answers are written fails the version alone."""
-        with disks.mounted(tmp_path / "small_disk", size=kilobytes << 10) as small_disk:
-            run_luigi.configure(CHAIN)
-            result = run_luigi("ExportVersion", "--version=1", "--base-path", small_disk, check=30)
-            told = (
-                f"ERROR: ExportVersion: {small_disk / '1'}: No space left on device; make room or choose another place"
-            )
-            assert told == last_line(result)
+    def test_full_disk(self, run_luigi, tmp_path):
+        """A disk that is full while weights, graph, warm-up or golden answers are written fails that version alone."""
+        (tmp_path / "four_disks.py").write_text(FOUR_DISKS)
+        run_luigi.configure(CHAIN)
+        with contextlib.ExitStack() as stack:
+            disks = [stack.enter_context(mounted(tmp_path / str(size), size=size << 10)) for size in (16, 40, 60, 100)]
+            environment = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+            result = run_luigi("FourDisks", module="four_disks", env=environment, check=30)
+            told = result.stderr.splitlines()[-4:]
+            full = "No space left on device; make room or choose another place"
+            assert {f"ERROR: ExportVersion: {disk / '1'}: {full}" for disk in disks} == set(told)
             assert "Traceback" not in result.stderr
-            assert [] == names_in(small_disk)
+            assert [[]] * 4 == [names_in(disk) for disk in disks]
 
     def test_full_disk_under_the_work_folder(self, run_luigi, tmp_path):
         """A disk that is full while archives are copied or arrays are written fails that task and is named."""
-        with disks.mounted(tmp_path / "small_disk", size=500 << 10) as small_disk:
+        with mounted(tmp_path / "small_disk", size=500 << 10) as small_disk:
             result = run_luigi("PrepareDataset", "--dataset=small", "--work-dir", small_disk, check=30)
             assert f"ERROR: PrepareDataset: {small_disk}" in last_line(result)
             assert "No space left on device; make room" in last_line(result)
@@ -56,7 +67,7 @@ def closed_folder(tmp_path):
     """An empty folder in which this user may not write; permissions do not bind root, a read-only disk does."""
     closed = tmp_path / "closed"
     if os.geteuid() == 0:
-        with disks.mounted(closed, size=1 << 20, mode="ro"):
+        with mounted(closed, size=1 << 20, mode="ro"):
             yield closed
     else:
         closed.mkdir(mode=0o500)

@@ -48,7 +48,7 @@ class TestScheduler:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_a_training_survives_its_scheduler(self, run_luigi, luigid, workers):
         """A scheduler that goes away in mid-training fails the run, not the training: its segment is there."""
-        run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 30000\n[training]\nsegment = 30000\n")
+        run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 5000\n[training]\nsegment = 5000\n")
         server = luigid()
         process = run_luigi.start(
             "ExportVersion", "--version=1", "--scheduler-port", server.port, "--workers", workers, local_scheduler=False
@@ -66,6 +66,6 @@ class TestScheduler:
         assert "The scheduler does not answer; TrainModel(" in text
         assert "goes on without showing its progress" in text
         assert "luigid --address 127.0.0.1" in log[-1]
-        assert [30000] == iterations_in(run_luigi.records())
+        assert [5000] == iterations_in(run_luigi.records())
         (lineage,) = (run_luigi.directory / "work" / "training").iterdir()
-        assert ["30000"] == names_in(lineage)
+        assert ["5000"] == names_in(lineage)

@@ -25,10 +25,10 @@ class TestSafety:
             text=True,
         ) as reader:
             assert "watching\n" == reader.stdout.readline()
-            run_luigi("ExportAllVersions", "--versions", "1-8", "--workers", "2", check=0)
+            run_luigi("ExportAllVersions", "--versions", "1-4", "--workers", "2", check=0)
             answer, _ = reader.communicate(timeout=60)
         assert 0 == reader.returncode
-        assert set("12345678") == set(json.loads(answer))
+        assert set("1234") == set(json.loads(answer))
         assert read_tree(exported[0].base / "2") == read_tree(run_luigi.base / "2")
 
     def test_four_processes_at_once(self, exported, run_luigi):
@@ -54,12 +54,11 @@ class TestSafety:
     def test_killed_runs_leave_nothing_behind(self, exported, run_luigi):
         """However often a run is killed at whatever moment, the next one makes the same bytes and tidies up."""
         run_luigi.configure(CHAIN)
-        # seconds from a line of the log to the kill: in a training, in an export, between two. In the last one
-        # the parent alone is killed, so that its children still work while the next run does.
+        # seconds from a line of the log to the kill: in a training, in an export. In the last one the parent alone
+        # is killed, between two exports, so that its children still work while the next run does.
         moments = [
             ("running   TrainModel", 0.25, kill_group),
             ("running   ExportVersion", 0.1, kill_group),
-            ("Published", 0.15, kill_group),
             ("Published", 0, subprocess.Popen.kill),
         ]
         for sign, delay, kill in moments:

@@ -53,9 +53,3 @@ class TestSetUp:
             "[retcode]\ntask_failed = 3\n[worker]\ncheck_complete_on_run = false\n"
         )
         assert ["ERROR", 7, 3, 3, 20, False] == run_python(tmp_path, SHOW_SETTINGS)
-
-    def test_import_is_light(self, tmp_path):
-        """`import tasks` loads neither TensorFlow nor NumPy nor pooch, and writes nothing."""
-        code = "import json, sys, tasks; print(json.dumps(sorted({'tensorflow', 'numpy', 'pooch'} & set(sys.modules))))"
-        assert [] == run_python(tmp_path, code)
-        assert [] == list(tmp_path.iterdir())
