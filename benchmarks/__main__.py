@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything that the README states, print one table, write JSON."""
+"""`python -m benchmarks`: measure what docs/performance.md states, print one table, write JSON."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The networks that can be trained, each one function from images to logits.
 
-A further one is one more function under `@architecture`, here or in a module of one's own (the README shows
+A further one is one more function under `@architecture`, here or in a module of one's own (docs/recipes.md
 how). TensorFlow is imported inside the functions: every run reads the names and defaults in this module, and a
 run that finds nothing to do must not pay for TensorFlow.
 """

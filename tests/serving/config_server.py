@@ -243,7 +243,8 @@ class RestHandler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         path, kind = self.path.split(":")
-        _, _, _, name, _, number = path.split("/")
+        _, _, _, name, *rest = path.split("/")
+        number = rest[-1] if rest else 0  # the newest
         rows = body["instances"] if kind == "predict" else [example["x"] for example in body["examples"]]
         images = np.array(rows, np.float32)
         request = (

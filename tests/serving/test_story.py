@@ -1,4 +1,4 @@
-"""The story that the README tells, through the command line, against a server that follows its config file."""
+"""The story that docs/releasing.md tells, through the command line, against a server that follows its config file."""
 
 import contextlib
 import json
