@@ -43,7 +43,7 @@ class ReportedTask(luigi.Task):
 
 @ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
 def _remember(task: ReportedTask, exception: BaseException) -> None:
-    task.broken = task.on_failure(exception).splitlines()[0]
+    task.broken = task.on_failure(exception)
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -86,7 +86,7 @@ def _reasons(worker: Any) -> list[str]:
     """Why not everything is done that a worker was asked for: lines in the order of the failures, each once."""
     tasks = _summary_dict(worker)
     failed = tasks["failed"] | tasks["scheduling_error"]
-    history = [task for task, *_ in worker._add_task_history if task in failed]  # noqa: SLF001 - as Luigi's summary does
+    history = dict.fromkeys(task for task, *_ in worker._add_task_history if task in failed)  # noqa: SLF001 - as _summary_dict
     lines = [f"{task.task_family}: {_reason(worker, task)}" for task in history if isinstance(task, ReportedTask)]
     if tasks["run_by_other_worker"] or tasks["not_run"]:
         lines.append(
@@ -96,7 +96,5 @@ def _reasons(worker: Any) -> list[str]:
 
 
 def _reason(worker: Any, task: ReportedTask) -> str:
-    if task.broken:
-        return task.broken
-    kept = worker._scheduler.fetch_error(task.task_id)["error"]  # noqa: SLF001 - the local one or luigid, alike
-    return str(json.loads(kept)).splitlines()[0] if kept else "see Luigi's log above"
+    kept = task.broken or json.loads(worker._scheduler.fetch_error(task.task_id)["error"] or "null")  # noqa: SLF001 - luigid or local
+    return str(kept or "see Luigi's log above").partition("\n")[0]
