@@ -1,19 +1,4 @@
-"""What can go wrong, as one tree; the text of each error is what a user needs to read.
-
-PipelineError
-├── InvalidParameter
-├── DownloadFailed
-├── InvalidArchive
-├── StorageFailed
-├── TrainingFailed
-├── ExportFailed
-├── VersionConflict
-├── InvalidServingConfig
-├── VerificationFailed
-├── InvalidReleaseLog
-├── ReleaseRefused
-└── RolloutFailed
-"""
+"""What can go wrong: each error is a PipelineError, and its text is what a user needs to read."""
 
 
 class PipelineError(Exception):

@@ -1,8 +1,8 @@
 """The networks that can be trained, each one function from images to logits.
 
-A further one is one more function under `@architecture`, here or in a module of one's own (docs/recipes.md
-how). TensorFlow is imported inside the functions: every run reads the names and defaults in this module, and a
-run that finds nothing to do must not pay for TensorFlow.
+A further one is one more function under `@architecture`, here or in a module of one's own (see docs/recipes.md).
+TensorFlow is imported inside the functions: every run reads the names and defaults in this module, and a run that
+finds nothing to do must not pay for TensorFlow.
 """
 
 from __future__ import annotations

@@ -1,10 +1,13 @@
 """Publish once: a folder appears under its name whole, or not at all.
 
-A model server polls the version tree while it is written, and Luigi takes the existence of an output for
-the proof that it is finished. So a folder is written aside (same file system, a name that no reader takes
-for a version), everything in it is flushed to disk, and one rename makes it visible. What a killed process
-leaves behind is swept by the next one: a writer holds a lock on its folder for as long as it lives, and the
-kernel lets go of that lock with the process.
+A model server polls the version tree while it is written, and to Luigi an output that exists is finished. So a
+folder is written aside (same file system, a name that no reader takes for a version), everything in it is flushed to
+disk, and one rename makes it visible. A writer holds a lock on its folder, which the kernel releases when the process
+ends: so the next writer can tell what a killed one left, and sweeps it.
+
+Raises:
+    StorageFailed: `publish_...`, `scratch_directory`, `append_line` and `make_directory` found no permission, no space
+        or a file in the way; the text names the place. The other functions raise the plain OSError.
 """
 
 import contextlib
@@ -23,13 +26,10 @@ ASIDE_PREFIX = ".aside-"
 
 @contextlib.contextmanager
 def publish_directory(target: Path) -> Iterator[Path]:
-    """Hand out an empty folder to fill; when the block ends, rename it to `target`.
-
-    If the block raises, what was written is removed.
+    """Hand out an empty folder to fill; when the block ends, rename it to `target`; if it raises, remove it.
 
     Raises:
         FileExistsError: `target` is there already, with something in it (somebody else was faster).
-        StorageFailed: the folder cannot be made, or the disk is full; the text names it.
     """
     with scratch_directory(target) as aside:
         yield aside
@@ -45,11 +45,7 @@ def publish_directory(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def scratch_directory(target: Path) -> Iterator[Path]:
-    """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends.
-
-    Raises:
-        StorageFailed: the folder cannot be made, or the disk is full; the text names `target`.
-    """
+    """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends."""
     with explain_os_errors(target):
         make_directory(target.parent)
         sweep(target.parent)
@@ -64,8 +60,7 @@ def publish_sealed(target: Path) -> Iterator[Path]:
     If an intact one is there when the block ends, it stays, and what was written is dropped.
 
     Raises:
-        FileExistsError: a plain file has the name.
-        StorageFailed: as `publish_directory`.
+        FileExistsError: a file has the name.
     """
     try:
         with publish_directory(target) as aside:
@@ -96,11 +91,7 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
 
 
 def append_line(target: Path, line: str) -> None:
-    """Add one line to a log that several processes write (one `write` in append mode is not torn apart).
-
-    Raises:
-        StorageFailed: the place cannot be written, or the disk is full.
-    """
+    """Add one line to a log that several processes write (one `write` in append mode is not torn apart)."""
     with explain_os_errors(target):
         make_directory(target.parent)
         with target.open("ab", buffering=0) as stream:
@@ -108,11 +99,7 @@ def append_line(target: Path, line: str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a folder and its parents.
-
-    Raises:
-        StorageFailed: a file has the name, or the place is not writable.
-    """
+    """Make a folder and its parents, if they are not there."""
     with explain_os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -136,9 +123,10 @@ def sweep(directory: Path) -> list[Path]:
 def is_being_written(path: Path) -> bool:
     """Whether a live process holds the lock of what it is writing under an aside name."""
     lock = try_lock(path)
-    if lock is not None:
-        os.close(lock)
-    return lock is None and path.exists()
+    if lock is None:
+        return path.exists()
+    os.close(lock)
+    return False
 
 
 def take_away(target: Path) -> None:

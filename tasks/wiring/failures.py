@@ -8,7 +8,6 @@ each failed task, wherever that ran, and `_schedule_and_run` is the one function
 import json
 import logging
 import traceback
-from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
@@ -20,13 +19,24 @@ from luigi.rpc import RPCError
 
 from tasks.errors import PipelineError
 
+UNKNOWN = "see Luigi's log above"
+
 luigi_logger = logging.getLogger("luigi-interface")
 
 
 def set_up() -> None:
     """Let each run end with what failed, and Luigi's log show a line where that says more than a traceback."""
     luigi_logger.addFilter(_tell_plainly)
-    luigi.interface._schedule_and_run = _tell_at_the_end(luigi.interface._schedule_and_run)  # noqa: SLF001 - see above
+    schedule_and_run = luigi.interface._schedule_and_run  # noqa: SLF001 - see above
+
+    @wraps(schedule_and_run)
+    def told(*arguments: Any, **options: Any) -> Any:
+        result = schedule_and_run(*arguments, **options)
+        for line in _reasons(result.worker):
+            luigi_logger.error("%s", line)
+        return result
+
+    luigi.interface._schedule_and_run = told  # noqa: SLF001
 
 
 class ReportedTask(luigi.Task):
@@ -43,7 +53,7 @@ class ReportedTask(luigi.Task):
 
 @ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
 def _remember(task: ReportedTask, exception: BaseException) -> None:
-    task.broken = task.on_failure(exception)
+    task.broken = task.on_failure(exception).partition("\n")[0]
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -71,30 +81,18 @@ def _tell_plainly(record: logging.LogRecord) -> bool:
     return True
 
 
-def _tell_at_the_end(schedule_and_run: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(schedule_and_run)
-    def run(*arguments: Any, **options: Any) -> Any:
-        result = schedule_and_run(*arguments, **options)
-        for line in _reasons(result.worker):
-            luigi_logger.error("%s", line)
-        return result
-
-    return run
-
-
 def _reasons(worker: Any) -> list[str]:
     """Why not everything is done that a worker was asked for: lines in the order of the failures, each once."""
     tasks = _summary_dict(worker)
     failed = tasks["failed"] | tasks["scheduling_error"]
-    history = dict.fromkeys(task for task, *_ in worker._add_task_history if task in failed)  # noqa: SLF001 - as _summary_dict
-    lines = [f"{task.task_family}: {_reason(worker, task)}" for task in history if isinstance(task, ReportedTask)]
+    lines = []
+    for task, *_ in worker._add_task_history:  # noqa: SLF001 - as Luigi's summary does
+        if task in failed and isinstance(task, ReportedTask):
+            kept = worker._scheduler.fetch_error(task.task_id)["error"]  # noqa: SLF001 - the local one or luigid, alike
+            reason = task.broken or str(json.loads(kept or '""')).partition("\n")[0]
+            lines.append(f"{task.task_family}: {reason or UNKNOWN}")
     if tasks["run_by_other_worker"] or tasks["not_run"]:
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )
     return list(dict.fromkeys(lines))
-
-
-def _reason(worker: Any, task: ReportedTask) -> str:
-    kept = task.broken or json.loads(worker._scheduler.fetch_error(task.task_id)["error"] or "null")  # noqa: SLF001 - luigid or local
-    return str(kept or "see Luigi's log above").partition("\n")[0]

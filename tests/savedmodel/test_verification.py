@@ -51,7 +51,7 @@ def _foreign_with_other_answers(tree):
     shutil.copy(tree / "1" / ANSWERS, tree / "2" / ANSWERS)
 
 
-# what is done to a tree of versions 1 and 2: the entry that is named, severity, and the message as docs/verification.md has it
+# what is done to a tree of versions 1 and 2: the entry that is named, severity, and docs/verification.md's message
 FAULTS = {
     "changed byte": (
         lambda tree: _flip(tree / "1" / DATA),
