@@ -32,6 +32,7 @@ PAGE = "docs/operations.md"
 TEXT = (ROOT / PAGE).read_text(encoding="utf-8")
 BLOCKS = blocks(PAGE)
 FILES = {block.mark.removeprefix("file "): block.text for block in BLOCKS if block.mark.startswith("file ")}
+RECIPE = "[recipe]\ndataset = small\ntraining_iteration = 20\n"
 FAILING = ("DownloadDataset", "--DownloadDataset-mirrors", "/nowhere")
 REASON = "could not be fetched. /nowhere: No such file or directory"
 
@@ -77,12 +78,19 @@ def test_the_exit_codes_are_those_that_are_set():
     assert sorted([*DEFAULTS["retcode"].values(), "0", "1", "2"], key=int) == table
 
 
-def test_the_canary_is_a_model_of_its_own(tmp_path):
-    """The config file is one that the tasks read, with two models on one base path."""
-    path = tmp_path / "models.config"
-    path.write_text(FILES["models.config"])
-    names = [entry.name for entry in find_models(read_config(path), "/srv/models/mnist")]
-    assert ["mnist", "mnist_canary"] == names
+def test_the_canary_is_a_model_of_its_own(run_luigi):
+    """The tasks read the config file with two models on one base path, and change the one that is named alone."""
+    run_luigi.configure(RECIPE)
+    run_luigi("ExportAllVersions", "--versions", "1,2", check=0)
+    path = run_luigi.directory / "models" / "models.config"
+    path.write_text(FILES["models.config"].replace("/srv/models", str(path.parent)))
+    stable, _ = find_models(read_config(path), run_luigi.base)
+    promotion = ("--label", "stable", "--version", "2", "--keep-loaded", "0", "--wait-seconds", "0")
+    run_luigi("PromoteVersion", "--model-name", "mnist_canary", *promotion, check=0)
+    still, canary = find_models(read_config(path), run_luigi.base)
+    assert stable == still
+    assert ("mnist_canary", {"stable": 2}) == (canary.name, dict(canary.version_labels))
+    assert [2] == list(canary.model_version_policy.specific.versions)
 
 
 @pytest.fixture
@@ -134,7 +142,7 @@ def scheduler(tmp_path, started):
 def test_a_run_leaves_its_state_to_the_scheduler(scheduler, run_luigi):
     """The page's run makes its versions with the scheduler, which writes what it knows when SIGTERM ends it."""
     process, port, directory = scheduler()
-    run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 20\n")
+    run_luigi.configure(RECIPE)
     words = shlex.split(command("luigi --module tasks"))[3:]
     run_luigi(*words, "--scheduler-port", port, local_scheduler=False, check=0)
     assert ["1", "2", "3"] == names_in(run_luigi.base)
@@ -159,7 +167,7 @@ def test_metrics_of_the_scheduler(scheduler, run_luigi):
 
 
 def test_mail_about_a_failed_task(run_luigi):
-    """One mail comes, with the subject that the page shows and the reason; the exit code stays what it is."""
+    """One mail comes, none for the task that waits, with the subject that the page shows and the reason."""
     controller = pytest.importorskip("aiosmtpd.controller", reason="aiosmtpd is not installed")
     received = []
 
@@ -173,7 +181,7 @@ def test_mail_about_a_failed_task(run_luigi):
     server.start()
     try:
         run_luigi.configure(FILES["mail.cfg"].replace("port = 25", f"port = {port}"))
-        run_luigi(*FAILING, check=30)
+        run_luigi("PrepareDataset", *FAILING[1:], check=30)
     finally:
         server.stop()
     (envelope,) = received
