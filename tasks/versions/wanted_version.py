@@ -12,7 +12,7 @@ from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
 from tasks.storage import disk_errors
 from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
-from tasks.versions.tree import version_number
+from tasks.versions.tree import QUARANTINED, version_number
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WantedVersion:
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not os.path.lexists(self.path):
-            return disk_errors.obstacle(self.base_path) or self._twin()
+            return disk_errors.obstacle(self.base_path) or self._namesake()
         manifest = read_manifest(self.path)
         if manifest is None:
             return (
@@ -66,9 +66,15 @@ class WantedVersion:
         if obstacle:
             raise VersionConflict(obstacle)
 
-    def _twin(self) -> str | None:
-        """What is in the way if another name stands for the same number, as `009` does for 9."""
-        names = (entry.name for entry in self.base_path.iterdir()) if self.base_path.is_dir() else ()
+    def _namesake(self) -> str | None:
+        """What is in the way if the version was taken back, or another name stands for its number, as `009` for 9."""
+        names = sorted(entry.name for entry in self.base_path.iterdir()) if self.base_path.is_dir() else []
+        if f"{self.version}{QUARANTINED}" in names:
+            denied = self.base_path / f"{self.version}{QUARANTINED}"
+            return (
+                f"{denied} is there: version {self.version} was taken back, and does not come back by itself. Give the "
+                f"new recipe another version number, or bring the old one back: mv {denied} {self.path}"
+            )
         twin = next((name for name in names if version_number(name) == self.version), None)
         return twin and (
             f"{self.base_path / twin} is version {self.version} to the server already. "

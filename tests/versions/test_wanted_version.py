@@ -136,10 +136,20 @@ def test_other_versions_are_not_in_the_way(publish, want):
 
 @pytest.mark.parametrize("name", ["007", "0007"])
 def test_another_name_for_the_number_is_in_the_way(tmp_path, name):
-    """The server takes `007` for version 7, so that 7 is not published beside it; 7.denied and 17 are no such names."""
-    for other in ("7.denied", "17"):
+    """The server takes `007` for version 7, so that 7 is not published beside it; 17 and 7.old are no such names."""
+    for other in ("7.old", "17", "17.denied"):
         (tmp_path / other).mkdir()
     wanted = WantedVersion(tmp_path, 7, small.make_recipe())
     assert wanted.obstacle() is None
     (tmp_path / name).mkdir()
     assert f"{tmp_path / name} is version 7 to the server already. Rename it" in str(wanted.obstacle())
+
+
+def test_a_version_that_was_taken_back_does_not_come_back(tmp_path):
+    """Quarantine holds until somebody decides otherwise: the folder is named, and the two ways out."""
+    (tmp_path / "7.denied").mkdir()
+    wanted = WantedVersion(tmp_path, 7, small.make_recipe())
+    assert not wanted.exists()
+    obstacle = str(wanted.obstacle())
+    assert obstacle.startswith(f"{tmp_path / '7.denied'} is there: version 7 was taken back, and does not come back")
+    assert obstacle.endswith(f"mv {tmp_path / '7.denied'} {tmp_path / '7'}")
