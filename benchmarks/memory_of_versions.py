@@ -1,159 +1,155 @@
-"""`python -m benchmarks.memory_of_versions DIR`: what each version in DIR takes in the memory of a server.
+"""`python -m benchmarks.memory_of_versions DIRECTORY...`: what SavedModels take in a process that keeps them loaded.
 
-While a server swaps a version for another it holds both. Here a fresh process for each version opens it twice through
-TensorFlow's C++ loader, as `tasks.savedmodel.cpp_loader` does, but keeps it open, and lets each copy answer once, as
-the server's warm-up does. Then it closes the first copy, and goes on to open the next before it closes the last, as a
-server does. What grows is the proportional set size of the process. The first copy has to pay for what TensorFlow sets
-up once in a process; the second shows what a version takes. This is not tensorflow_model_server, which is another
-program around the same loader.
+A model server keeps the old version until the new one is loaded. This does the same with TensorFlow's C++ loader, in
+fresh processes, and prints by how much each step made them grow: the first version (with what TensorFlow sets up once
+in a process), a second one beside it, ten more, and what was left when all but one were let go. Sizes are proportional
+set sizes, from /proc/self/smaps_rollup, and medians over the processes.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
-import itertools
 import json
-import os
 import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-from benchmarks.measuring import proportional_set_size
+import numpy as np
 
-FLOAT = 1  # TF_FLOAT of TensorFlow's tf_datatype.h
-SWAPS = 10
-STEPS = ("nothing", "one", "two", "closed", "swapped")
-HEADER = (
-    "version",
-    "on disk",
-    "TensorFlow alone",
-    "the first copy",
-    "the second",
-    "the first closed",
-    f"{SWAPS} more swaps",
-)
+IMAGES = 10
+FLOAT = 1  # TF_FLOAT
+MORE = 10
+STEPS = ("the first", "a second beside it", "each of ten more", "left of all 12 when 11 were let go")
 
 
 class Output(ctypes.Structure):
-    """`TF_Output`: an operation of a graph, and which of its results."""
+    """TF_Output: one output of an operation."""
 
     _fields_ = (("operation", ctypes.c_void_p), ("index", ctypes.c_int))
 
 
-class OpenVersion:
-    """A version as the server keeps it, until it is closed."""
+class Loaded:
+    """A SavedModel that is loaded and has answered one request of ten images, as a server's warm-up sees to."""
 
-    def __init__(self, directory: Path) -> None:
-        from tasks.savedmodel.cpp_loader import c_library, read_meta_graph
-        from tasks.savedmodel.signatures import TAGS
+    def __init__(self, library: ctypes.CDLL, directory: Path) -> None:
+        from tasks.savedmodel.cpp_loader import read_meta_graph
 
-        self.library = c_library()
-        for name in ("TF_AllocateTensor", "TF_TensorData", "TF_GraphOperationByName"):
-            getattr(self.library, name).restype = ctypes.c_void_p
-        self.status, self.graph = self.library.TF_NewStatus(), self.library.TF_NewGraph()
-        options = self.library.TF_NewSessionOptions()
-        tags = (ctypes.c_char_p * len(TAGS))(*(tag.encode() for tag in TAGS))
-        self.session = self.library.TF_LoadSessionFromSavedModel(
-            options, None, bytes(directory), tags, len(TAGS), self.graph, None, self.status
-        )
-        self.library.TF_DeleteSessionOptions(options)
-        self._check()
-        self.signature = read_meta_graph(directory).signature_def["predict_images"]
-
-    def answer(self, images: int) -> None:
-        """Let it score some black images."""
-        shape = (ctypes.c_int64 * 2)(images, 784)
-        size = ctypes.c_size_t(images * 784 * 4)
-        tensor = ctypes.c_void_p(self.library.TF_AllocateTensor(FLOAT, shape, 2, size))
-        ctypes.memset(self.library.TF_TensorData(tensor), 0, size.value)
-        given, asked = self._output(self.signature.inputs["images"]), self._output(self.signature.outputs["scores"])
-        scores = ctypes.c_void_p()
-        ends: tuple[Any, ...] = (None, 0, None, self.status)
-        self.library.TF_SessionRun(
-            self.session, None, given, ctypes.byref(tensor), 1, asked, ctypes.byref(scores), 1, *ends
+        self._library, self._status = library, library.TF_NewStatus()
+        self._options, self._graph = library.TF_NewSessionOptions(), library.TF_NewGraph()
+        tags = (ctypes.c_char_p * 1)(b"serve")
+        self._session = library.TF_LoadSessionFromSavedModel(
+            self._options, None, bytes(directory), tags, 1, self._graph, None, self._status
         )
         self._check()
-        self.library.TF_DeleteTensor(tensor)
-        self.library.TF_DeleteTensor(scores)
+        signature = read_meta_graph(directory).signature_def["predict_images"]
+        self._ask(signature.inputs["images"].name, signature.outputs["scores"].name)
 
     def close(self) -> None:
-        """Let go of all of it, as the server does with a version that nothing asks for."""
-        self.library.TF_CloseSession(self.session, self.status)
-        self.library.TF_DeleteSession(self.session, self.status)
-        self.library.TF_DeleteGraph(self.graph)
-        self.library.TF_DeleteStatus(self.status)
+        """Let it go, as an unload does."""
+        self._library.TF_CloseSession(self._session, self._status)
+        self._library.TF_DeleteSession(self._session, self._status)
+        self._library.TF_DeleteGraph(self._graph)
+        self._library.TF_DeleteSessionOptions(self._options)
+        self._library.TF_DeleteStatus(self._status)
 
-    def _output(self, tensor_info: Any) -> Any:
-        operation, _, index = tensor_info.name.partition(":")
-        return ctypes.byref(
-            Output(self.library.TF_GraphOperationByName(self.graph, operation.encode()), int(index or 0))
+    def _ask(self, images: str, scores: str) -> None:
+        shape = (ctypes.c_int64 * 2)(IMAGES, 784)
+        pixels = self._library.TF_AllocateTensor(FLOAT, shape, 2, IMAGES * 784 * 4)
+        ctypes.memset(self._library.TF_TensorData(pixels), 0, IMAGES * 784 * 4)
+        feeds, fetches = (Output * 1)(self._output(images)), (Output * 1)(self._output(scores))
+        fed, fetched = (ctypes.c_void_p * 1)(pixels), (ctypes.c_void_p * 1)()
+        self._library.TF_SessionRun(
+            *[self._session, None, feeds, fed, 1, fetches, fetched, 1, None, 0, None, self._status]
         )
+        self._check()
+        answer = self._library.TF_TensorData(fetched[0])
+        sums = np.ctypeslib.as_array(ctypes.cast(answer, ctypes.POINTER(ctypes.c_float)), (IMAGES, 10)).sum(axis=1)
+        if not np.allclose(sums, 1, atol=1e-4):
+            raise RuntimeError(f"its scores sum to {sums}, not to 1")
+        self._library.TF_DeleteTensor(pixels)
+        self._library.TF_DeleteTensor(fetched[0])
+
+    def _output(self, name: str) -> Output:
+        operation, _, index = name.partition(":")
+        return Output(self._library.TF_GraphOperationByName(self._graph, operation.encode()), int(index))
 
     def _check(self) -> None:
-        if self.library.TF_GetCode(self.status):
-            raise RuntimeError(self.library.TF_Message(self.status).decode())
+        if self._library.TF_GetCode(self._status):
+            raise RuntimeError(self._library.TF_Message(self._status).decode(errors="replace"))
 
 
-def measure(directory: Path) -> dict[str, float]:
-    """Bytes of this process after each of STEPS."""
-    from tasks.model.tensorflow_setup import prepare_tensorflow
-
-    prepare_tensorflow(1)
-    sizes = [proportional_set_size(os.getpid())]
-    versions = []
-    for _ in range(2):
-        versions.append(OpenVersion(directory))
-        versions[-1].answer(10)
-        sizes.append(proportional_set_size(os.getpid()))
-    first, last = versions
-    first.close()
-    sizes.append(proportional_set_size(os.getpid()))
-    for _ in range(SWAPS):
-        following = OpenVersion(directory)
-        following.answer(10)
-        last.close()
-        last = following
-    sizes.append(proportional_set_size(os.getpid()))
-    return dict(zip(STEPS, sizes, strict=True))
+def measure(directory: Path) -> list[float]:
+    """By how many bytes this process, a fresh one, grows: one item for each of `STEPS`."""
+    library = _c_library()
+    empty = _proportional_set_size()
+    loaded = [Loaded(library, directory)]
+    one = _proportional_set_size()
+    loaded.append(Loaded(library, directory))
+    two = _proportional_set_size()
+    loaded += [Loaded(library, directory) for _ in range(MORE)]
+    many = _proportional_set_size()
+    for version in loaded[:-1]:
+        version.close()
+    left = _proportional_set_size()
+    loaded[-1].close()
+    return [one - empty, two - one, (many - two) / MORE, left - empty]
 
 
-def measure_apart(directory: Path, repeats: int) -> dict[str, float]:
-    """The median of what some fresh processes measure."""
-    command = [sys.executable, "-m", "benchmarks.memory_of_versions", "--measure", str(directory)]
-    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TF_CPP_MIN_LOG_LEVEL": "3"}
-    outputs = [subprocess.check_output(command, env=here, text=True) for _ in range(repeats)]
-    measured = [json.loads(output.splitlines()[-1]) for output in outputs]
-    return {step: statistics.median(sizes[step] for sizes in measured) for step in STEPS}
-
-
-def table(base_path: Path, repeats: int) -> str:
-    """A row for each version: what is on disk, and what each step adds to the one before it."""
-    rows = [HEADER, ("---",) * len(HEADER)]
-    for directory in sorted((path for path in base_path.iterdir() if path.name.isdecimal()), key=lambda p: int(p.name)):
-        on_disk = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-        sizes = measure_apart(directory, repeats)
-        added = [sizes[later] - sizes[earlier] for earlier, later in itertools.pairwise(STEPS)]
-        cells = [
-            f"{on_disk / 1e6:.2f} MB",
-            f"{sizes['nothing'] / 1e6:.0f} MB",
-            *(f"{size / 1e6:+.1f} MB" for size in added),
-        ]
-        rows.append((directory.name, *cells))
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-def main() -> None:
-    """Print the table; with --measure, what this process measures."""
+def main() -> int:
+    """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory_of_versions", description=__doc__)
-    parser.add_argument("base_path", type=Path, metavar="DIR", help="folder of versions")
-    parser.add_argument("--repeats", type=int, default=5, help="processes a version (5)")
-    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIRECTORY", help="models/mnist/1, say")
+    parser.add_argument("--repeats", type=int, default=5, help="fresh processes for each (5)")
+    parser.add_argument("--here", action="store_true", help="measure one in this process, print JSON")
     options = parser.parse_args()
-    print(json.dumps(measure(options.base_path)) if options.measure else table(options.base_path, options.repeats))
+    if options.here:
+        print(json.dumps(measure(options.directories[0])))
+        return 0
+    print("| version | its weights on disk |", " | ".join(STEPS), "|")
+    print("| --- " * (2 + len(STEPS)) + "|")
+    for directory in options.directories:
+        runs = [_in_a_fresh_process(directory) for _ in range(options.repeats)]
+        grown = [statistics.median(sizes) for sizes in zip(*runs, strict=True)]
+        stored = sum(path.stat().st_size for path in (directory / "variables").iterdir())
+        print(f"| {directory.name} |", " | ".join(f"{size / 1e6:.2f} MB" for size in (stored, *grown)), "|", flush=True)
+    return 0
+
+
+def _in_a_fresh_process(directory: Path) -> list[float]:
+    command = [sys.executable, "-m", "benchmarks.memory_of_versions", "--here", str(directory)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    sizes: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return sizes
+
+
+def _c_library() -> ctypes.CDLL:
+    """TensorFlow's C API, with what is called here and not in cpp_loader declared."""
+    from tasks.savedmodel.cpp_loader import c_library
+
+    library = c_library()
+    pointer, number = ctypes.c_void_p, ctypes.c_int
+    outputs, tensors = ctypes.POINTER(Output), ctypes.POINTER(ctypes.c_void_p)
+    run = [pointer, pointer, outputs, tensors, number, outputs, tensors, number, pointer, number, pointer, pointer]
+    for name, result, arguments in (
+        ("TF_GraphOperationByName", pointer, [pointer, ctypes.c_char_p]),
+        ("TF_SessionRun", None, run),
+        ("TF_AllocateTensor", pointer, [number, ctypes.POINTER(ctypes.c_int64), number, ctypes.c_size_t]),
+        ("TF_TensorData", pointer, [pointer]),
+        ("TF_DeleteTensor", None, [pointer]),
+    ):
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+def _proportional_set_size() -> int:
+    for line in Path("/proc/self/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError("/proc/self/smaps_rollup has no line Pss")
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

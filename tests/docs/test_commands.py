@@ -29,6 +29,7 @@ SERVING = """model_config_list {{ config {{ name: "mnist" base_path: "{base_path
 LUIGI = ["luigi", "--module", "tasks"]
 RELEASE_TASKS = {name for name in tasks.__all__ if getattr(tasks, name).__module__ == tasks.release.__name__}
 RELEASING = "docs/releasing.md"
+OPERATIONS = "docs/operations.md"  # followed in test_operations
 ANSWERED = re.compile(r"localhost:850[01]")
 
 
@@ -127,7 +128,14 @@ def test_every_page_with_commands_is_followed():
         for block in blocks(name)
         if block.language in {"sh", "python"} and not block.mark.startswith(("command ", "not run: "))
     }
-    assert followed <= {"README.md", "docs/recipes.md", "docs/publishing.md", "docs/verification.md", RELEASING}
+    assert followed <= {
+        "README.md",
+        "docs/recipes.md",
+        "docs/publishing.md",
+        "docs/verification.md",
+        OPERATIONS,
+        RELEASING,
+    }
     assert [path for path in PAGES if "```bash" in path.read_text() or "```console" in path.read_text()] == []
 
 
