@@ -7,27 +7,18 @@ from tasks.errors import InvalidParameter
 
 LARGEST_VERSION = 2**63 - 1  # TensorFlow Serving keeps version numbers as int64
 MOST_VERSIONS = 10_000  # in one set
-
 ALLOWED = "positive whole numbers and ranges, such as 1,2,3 or 1-10 or 1-3,7"
 
 
 def parse_version(text: str) -> int:
-    """Read one version number.
-
-    Raises:
-        InvalidParameter: not a decimal number from 1 to 2^63 - 1, or one with leading zeros.
-    """
+    """Read one version number; raises InvalidParameter, for leading zeros too."""
     if not re.fullmatch(r"[1-9][0-9]*", text) or int(text[:20]) > LARGEST_VERSION:
         raise InvalidParameter(f"version {text!r}: allowed are whole numbers from 1 to {LARGEST_VERSION}")
     return int(text)
 
 
 def parse_versions(text: str) -> tuple[int, ...]:
-    """Read a set of versions; they come back sorted, each once.
-
-    Raises:
-        InvalidParameter: empty, not a number or range, a range that runs backwards, or more than 10,000 versions.
-    """
+    """Read a set of versions; they come back sorted, each once. Raises InvalidParameter, for too many too."""
     versions: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
