@@ -34,7 +34,7 @@ def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows
 
 
 def rows_of(answer: Any) -> Rows:
-    """The scores in a REST answer: predictions by number of the class, classifications by its label; or ValueError."""
+    """The scores in a REST answer: predictions by number of the class, classifications by label; raises ValueError."""
     try:
         if "predictions" in answer:
             return [{str(number): float(score) for number, score in enumerate(row)} for row in answer["predictions"]]
