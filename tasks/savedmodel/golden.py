@@ -24,10 +24,8 @@ IMAGES = 3
 def write_golden(model: LoadedModel, images: NDArray[np.uint8]) -> None:
     """Ask the loaded model about the first three of images uint8 [n, 784], and keep what it says beside it."""
     floats = as_floats(images[:IMAGES])
-    predict, classify = PredictionLog(), PredictionLog()
-    predict.predict_log.request.CopyFrom(predict_request(floats))
-    classify.classify_log.request.CopyFrom(classify_request(floats))
-    predict, classify = answer(model, predict), answer(model, classify)
+    predict = answer(model, PredictionLog(predict_log={"request": predict_request(floats)}))
+    classify = answer(model, PredictionLog(classify_log={"request": classify_request(floats)}))
     write_logs(model.directory / ANSWERS, [predict, classify])
 
     rows = [[_shortest(value) for value in image] for image in floats]

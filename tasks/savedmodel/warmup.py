@@ -35,14 +35,12 @@ def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> No
 
     logs = []
     for index in range(records):
-        log = PredictionLog()
         if index % 3 == 0:
-            log.predict_log.request.CopyFrom(predict_request(take(1)))
+            logs.append(PredictionLog(predict_log={"request": predict_request(take(1))}))
         elif index % 3 == 1:
-            log.predict_log.request.CopyFrom(predict_request(take(LARGER_BATCH)))
+            logs.append(PredictionLog(predict_log={"request": predict_request(take(LARGER_BATCH))}))
         else:
-            log.classify_log.request.CopyFrom(classify_request(take(1)))
-        logs.append(log)
+            logs.append(PredictionLog(classify_log={"request": classify_request(take(1))}))
     write_logs(directory / WARMUP, logs)
 
 

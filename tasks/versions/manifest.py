@@ -84,10 +84,10 @@ def read_manifest(version_directory: Path) -> Manifest | None:
     """The manifest of a version; None where there is none, or one of another schema."""
     try:
         content = json.loads((version_directory / MANIFEST).read_bytes())
+        same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        usable = "schema_version" in content and manifest.schema_version == SCHEMA_VERSION
-        usable = usable and manifest.validation_accuracy >= 0
+        usable = same_schema and manifest.validation_accuracy >= 0
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None
