@@ -66,25 +66,16 @@ def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
                 if was["dtype"] != now["dtype"]:
                     changes.append(f"{what}: {was['dtype']} -> {now['dtype']}")
                 asked, given = (now, was) if kind == "inputs" else (was, now)
-                if not _fits(asked["shape"], given["shape"], promised=was["shape"]):
-                    changes.append(f"{what}: shape {_written(was['shape'])} -> {_written(now['shape'])}")
+                # a shape of unknown rank (the tutorial's exports have no other) promised nothing that could be broken
+                if was["shape"] is not None and not _fits(asked["shape"], given["shape"]):
+                    found = "unknown" if now["shape"] is None else now["shape"]
+                    changes.append(f"{what}: shape {was['shape']} -> {found}")
         changes += [f"{name}: input {tensor} is new" for tensor in new["inputs"] if tensor not in old["inputs"]]
     return changes
 
 
-def _fits(asked: list[int] | None, given: list[int] | None, *, promised: list[int] | None) -> bool:
-    """Whether every tensor of the shape `given` also has the shape `asked`.
-
-    A shape of unknown rank (the tutorial's exports have no other) promised nothing that could be broken.
-    """
-    if promised is None or asked is None:
-        return True
-    return (
-        given is not None
-        and len(asked) == len(given)
-        and all(wanted in {-1, size} for wanted, size in zip(asked, given, strict=True))
-    )
-
-
-def _written(shape: list[int] | None) -> str:
-    return "unknown" if shape is None else str(shape)
+def _fits(asked: list[int] | None, given: list[int] | None) -> bool:
+    """Whether every tensor of the shape `given` also has the shape `asked`; None is a shape of unknown rank."""
+    if asked is None or given is None:
+        return asked is None
+    return len(asked) == len(given) and all(wanted in {-1, size} for wanted, size in zip(asked, given, strict=True))
