@@ -73,6 +73,17 @@ def tool(name: str) -> Path:
     return Path(sys.executable).parent / name
 
 
+def proportional_set_size(pid: int) -> float:
+    """Bytes, each shared page counted in part; 0 for a process that has just ended."""
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024.0 * int(line.split()[1])
+    except (OSError, ProcessLookupError):
+        pass
+    return 0.0
+
+
 def in_turn(repeats: int, *measures: Callable[[], float]) -> list[list[float]]:
     """Call each of `measures` once a round, for `repeats` rounds; returns the values of each."""
     rounds = [[measure() for measure in measures] for _ in range(repeats)]

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.measuring import Result, Usage, in_turn, median_ratio, run, tool
+from benchmarks.measuring import Result, Usage, in_turn, median_ratio, proportional_set_size, run, tool
 
 TRIVIAL = """
 import luigi
@@ -164,7 +164,7 @@ def memory(place: Place, trainings: int, iterations: int) -> list[Result]:
     )
     most, running = 0.0, 0
     while process.poll() is None:
-        sizes = [_proportional_set_size(pid) for pid in _session(process.pid)]
+        sizes = [proportional_set_size(pid) for pid in _session(process.pid)]
         if sum(sizes) > most:
             most, running = sum(sizes), len(sizes) - 1
         time.sleep(0.1)
@@ -215,14 +215,3 @@ def _session(leader: int) -> list[int]:
             except ProcessLookupError:
                 continue
     return found
-
-
-def _proportional_set_size(pid: int) -> float:
-    """Bytes, each shared page counted in part; 0 for a process that has just ended."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return 1024.0 * int(line.split()[1])
-    except (OSError, ProcessLookupError):
-        pass
-    return 0.0

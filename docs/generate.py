@@ -31,6 +31,13 @@ PART = re.compile(
 )
 FILES = ("docs/recipes.md", "docs/tasks.md", "luigi.cfg")
 CFG_WIDTH = 118
+# Options that have a default, so that the error for a missing one says what is allowed, and are refused with it
+REFUSED_IF_MISSING = {
+    ("ExportAllVersions", "versions"),
+    ("PromoteVersion", "label"),
+    ("RollBack", "label"),
+    ("ConfirmRollout", "server"),
+}
 CORE_OPTIONS = {name.replace("_", "-") for name, _ in luigi.interface.core.get_params()}
 
 
@@ -97,8 +104,10 @@ def task_pages() -> Iterator[str]:
             yield from (f"### {task.__name__}", "", str(inspect.getdoc(task)), "")
             yield "| option | default | what it is |"
             yield "| --- | --- | --- |"
-            for name, parameter in sorted(task.get_params(), key=lambda entry: not _has_to_be_given(entry[1])):
-                yield _row(option_of(task, name), default_of_parameter(name, parameter), parameter.description or "")
+            for name, parameter in sorted(task.get_params(), key=lambda entry: not has_to_be_given(task, *entry)):
+                needed = has_to_be_given(task, name, parameter)
+                default = "has to be given" if needed else default_of_parameter(name, parameter)
+                yield _row(option_of(task, name), default, parameter.description or "")
             yield ""
 
 
@@ -109,12 +118,17 @@ def option_of(task: Any, name: str) -> str:
     return f"`--{task.__name__}-{option}`" if is_ambiguous else f"`--{option}`"
 
 
+def has_to_be_given(task: Any, name: str, parameter: luigi.Parameter) -> bool:
+    """Whether a task is refused without this option."""
+    if (task.__name__, name) in REFUSED_IF_MISSING:
+        return True
+    return bool(parameter._default is luigi.parameter._no_value)  # noqa: SLF001 - Luigi tells it in no other way
+
+
 def default_of_parameter(name: str, parameter: luigi.Parameter) -> str:
     """The default of an option in words."""
     if isinstance(parameter, RecipeParameter):
         return default_of(KEYS[name])
-    if _has_to_be_given(parameter):
-        return "has to be given"
     if isinstance(parameter, luigi.BoolParameter):
         return "no"
     text = parameter.serialize(parameter._default)  # noqa: SLF001 - the code's, whatever a luigi.cfg here says
@@ -133,10 +147,6 @@ def config_lines(section: str) -> Iterator[str]:
         yield from textwrap.wrap(told, CFG_WIDTH, initial_indent="# ", subsequent_indent="# ")
         if key.default is not None:
             yield f"#{key.name} = {key.default}"
-
-
-def _has_to_be_given(parameter: luigi.Parameter) -> bool:
-    return bool(parameter._default is luigi.parameter._no_value)  # noqa: SLF001 - Luigi tells it in no other way
 
 
 def _row(*cells: str) -> str:

@@ -58,3 +58,15 @@ def closed(directory):
             directory.chmod(0o700)
         else:
             subprocess.run(["umount", directory], check=True)
+
+
+@contextlib.contextmanager
+def mounted_file(path):
+    """Let a file be a mount point, so that nothing can be renamed to it; skipped where this user may not mount one."""
+    mount = shutil.which("mount")
+    if not mount or subprocess.run([mount, "--bind", path, path], check=False, capture_output=True).returncode:
+        pytest.skip("this user may not mount a file")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", path], check=True)

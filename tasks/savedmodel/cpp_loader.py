@@ -38,7 +38,7 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
 
 def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
     """Load and let go; returns the code and the first line of the loader's message where it refuses."""
-    library = _library()
+    library = c_library()
     status, options, graph = library.TF_NewStatus(), library.TF_NewSessionOptions(), library.TF_NewGraph()
     try:
         names = (ctypes.c_char_p * len(tags))(*(tag.encode() for tag in tags))
@@ -85,7 +85,7 @@ class _Pointer(ctypes.c_void_p):
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
+def c_library() -> Any:
     """The library of the imported package that holds the C API."""
     package = Path(tf.__file__).parent
     for path in [*sorted(package.glob("libtensorflow_cc.so*")), package / "python/_pywrap_tensorflow_internal.so"]:

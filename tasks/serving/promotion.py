@@ -8,9 +8,12 @@ is available (or the stated time passes), and only then the label is moved: two 
 import logging
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import ReleaseRefused, RolloutFailed
+from tasks.serving import policy
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import Edit, ServedModel
@@ -87,23 +90,26 @@ def _move_label(
         RolloutFailed: a server does not answer, or does not get the version to work. The policy is as before.
     """
     with served.edit() as edit:
-        version, before = choose(edit), edit.labels.get(label)
+        version, known = choose(edit), edit.count_moves(label)
         _warn_of_stale_labels(edit, label)
     check_ours(served.base_path, version)
     served.check_fit(version)
     rollout.check_answers()
     give_up = time.monotonic() + rollout.timeout_seconds
-    former: bytes | None = None  # the policy
+    former = widened = None
     try:
         while True:
             with served.edit() as edit:
-                former = edit.policy.SerializeToString() if former is None else former
+                former = deepcopy(edit.model)
                 edit.load(edit.loaded() | edit.wanted() | {version})
                 edit.publish()
+                widened = edit.model
             rollout.wait_for(version, listed_since=_listed_since(served, version))
             with served.edit() as edit:
-                now = edit.labels.get(label)
-                if task == ROLL_BACK and now != before:
+                if task == ROLL_BACK and edit.count_moves(label) != known:
+                    if is_rolled_back(served, label):
+                        return []  # by somebody who was asked to do the same
+                    now = edit.labels.get(label)
                     raise ReleaseRefused(f"label {label!r} was moved to {now} meanwhile; look at {served.log.path}")
                 if version not in edit.versions:
                     path = served.base_path / str(version)
@@ -113,8 +119,8 @@ def _move_label(
             if time.monotonic() > give_up:  # else once more: another promotion has taken the version off the policy
                 raise RolloutFailed(f"version {version} is taken off the policy by others, again and again; given up")
     except BaseException:
-        if former is not None:
-            _put_back(served, former)
+        if widened is not None:
+            _put_back(served, version, former, widened)
         raise
 
 
@@ -131,14 +137,14 @@ def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list
     return moves
 
 
-def _put_back(served: ServedModel, former: bytes) -> None:
-    """Let the policy be what it was before the promotion; what a label points at stays loaded."""
+def _put_back(served: ServedModel, version: int, former: Any, widened: Any) -> None:
+    """Let the model's entry be what it was; if others have changed it since, only take the version off the policy."""
     with served.edit() as edit:
-        edit.model.ClearField("model_version_policy")
-        if former:
-            edit.policy.ParseFromString(former)
-        if edit.policy.WhichOneof("policy_choice") == "specific":
-            edit.load(edit.loaded() | set(edit.labels.values()))
+        was_loaded = policy.loaded_versions(former.model_version_policy, edit.versions)
+        if edit.model == widened:
+            edit.model.CopyFrom(former)
+        elif version not in edit.wanted() | was_loaded:
+            edit.load(edit.loaded() - {version})
         edit.publish()
 
 

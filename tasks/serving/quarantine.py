@@ -49,12 +49,13 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
         edit.drop([version])
         names = holders if is_renamed else [None, *holders]
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in names]
+        size = served.log.size()
         try:
             edit.publish(moves, first=lambda: None if is_renamed else _rename(path, target))
         except BaseException:
             if not is_renamed and os.path.lexists(target) and not os.path.lexists(path):
                 target.rename(path)
-                served.log.cut_off_void()
+                served.log.cut_off(size)  # the folder's line too, which its new time would speak for
             raise
     without = f"; label {', '.join(holders)} is removed" if holders else ""
     logger.info("Version %d of %s is taken back: %s%s", version, served.name, target, without)

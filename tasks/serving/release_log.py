@@ -98,8 +98,10 @@ class ReleaseLog:
         """Add lines for moves that are about to be made, in the order in which they will be; to be called locked."""
         if moves:
             now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            publishing.append_line(self.path, "\n".join(replace(move, when=now).as_line() for move in moves))
-            publishing.flush(self.path)
+            with explain_os_errors(self.path), self.path.open("ab") as stream:
+                stream.write("".join(replace(move, when=now).as_line() + "\n" for move in moves).encode())
+                stream.flush()  # all of it, or an error
+                os.fsync(stream.fileno())
             publishing.flush(self.path.parent)
 
     def cut_off_void(self) -> None:
@@ -108,10 +110,17 @@ class ReleaseLog:
         kept = lines[
             : len(lines) - self._count_void([self._read(number, line) for number, line in enumerate(lines, 1)])
         ]
-        size = sum(len(line.encode(errors="surrogateescape")) + 1 for line in kept)
-        if self.path.exists() and self.path.stat().st_size != size:
+        self.cut_off(sum(len(line.encode(errors="surrogateescape")) + 1 for line in kept))
+
+    def cut_off(self, size: int) -> None:
+        """Cut off what comes after that many bytes; to be called locked."""
+        if self.size() > size:
             os.truncate(self.path, size)
             publishing.flush(self.path)
+
+    def size(self) -> int:
+        """How many bytes the log has."""
+        return self.path.stat().st_size if self.path.exists() else 0
 
     def _lines(self) -> list[str]:
         """The lines as they are; one without an end is still being written, or never will be."""
@@ -137,7 +146,7 @@ class ReleaseLog:
             return not os.path.lexists(folder) or folder.lstat().st_ctime > when
         config_path = self.path.parent / move.config
         if not config_path.exists():
-            return False
+            return True  # it was there when the line was written
         status = config_path.stat()
         if max(status.st_mtime, status.st_ctime) > when:
             return True

@@ -75,6 +75,7 @@ def _request(method: str, url: str, body: str | None) -> tuple[int, bytes]:
 
     with requests.Session() as session:
         session.trust_env = False  # past any proxy
+        session.get_redirect_target = lambda _: None  # or a redirection is read to its end, however long it is
         with session.request(
             method, url, data=body, timeout=servers.CALL_SECONDS, stream=True, allow_redirects=False
         ) as response:

@@ -108,6 +108,10 @@ class Edit:
         """Where the label would be rolled back to."""
         return next((move.before for move in reversed(self.history) if move.label == label), None)
 
+    def count_moves(self, label: str) -> int:
+        """How often the label was moved: if it went away and came back, it is another number."""
+        return sum(move.label == label for move in self.history)
+
     def point(self, label: str, version: int | None) -> None:
         """Let a label point at a version, or at nothing."""
         if version is None:

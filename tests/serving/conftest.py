@@ -10,7 +10,6 @@ from tests import quiet_tensorflow  # isort: skip - before anything else imports
 
 import numpy as np
 import pytest
-from luigi.retcodes import run_with_retcodes
 
 from tasks.data.arrays import Split
 from tasks.model.architectures import find_architecture
@@ -75,19 +74,9 @@ def nobody():
 
 
 @pytest.fixture
-def release(tmp_path, monkeypatch, capsys):
-    """Run `luigi --module tasks ...` in this process, where TensorFlow is imported already; gives what it printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            run_with_retcodes(["--module", "tasks", *map(str, arguments), "--local-scheduler"])
-        printed = capsys.readouterr()
-        assert ended.value.code == 0, printed.err
-        return printed.out
-
-    return run
+def release(run_here):
+    """Run `luigi ...` in this process, where TensorFlow is imported already; gives what it printed."""
+    return lambda *arguments: run_here(*arguments, check=0).stdout
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 """Whatever is wrong is told in one line at the end, with an exit code that is not zero, and nothing is changed."""
 
 import contextlib
+import functools
+import os
 import socket
 import threading
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.serving.config_server import ConfigServer
 
 PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
@@ -17,21 +20,29 @@ def snapshot(directory):
     return {path: content for path, content in files.items() if content or path.name != ".releases.lock"}
 
 
-@pytest.fixture
-def fails(run_luigi, base_path, tmp_path):  # noqa: ARG001 - the tree has to be there
+def run_and_fail(run, *arguments, **options):
     """Run a command line that must fail; gives the line that says why."""
+    models = run.directory / "models"
+    before = snapshot(models)
+    result = run(*arguments, **options)
+    assert result.returncode in {30, 40}, result.stderr
+    assert before == snapshot(models)
+    assert "Traceback" not in result.stderr
+    last = result.stderr.rstrip().splitlines()[-1]
+    assert last.startswith("ERROR: ")
+    return last
 
-    def run(*arguments):
-        before = snapshot(tmp_path / "models")
-        result = run_luigi(*arguments)
-        assert result.returncode in {30, 40}, result.stderr
-        assert before == snapshot(tmp_path / "models")
-        assert "Traceback" not in result.stderr
-        last = result.stderr.rstrip().splitlines()[-1]
-        assert last.startswith("ERROR: ")
-        return last
 
-    return run
+@pytest.fixture
+def fails(run_here, base_path):  # noqa: ARG001 - the tree has to be there
+    """Let a command line fail in this process, where TensorFlow is imported already."""
+    return functools.partial(run_and_fail, run_here)
+
+
+@pytest.fixture
+def fails_by_itself(run_luigi, base_path):  # noqa: ARG001 - the tree has to be there
+    """Let a command line fail in a process of its own."""
+    return functools.partial(run_and_fail, run_luigi)
 
 
 @contextlib.contextmanager
@@ -71,8 +82,17 @@ def talking(say):
     ],
 )
 def test_values_that_are_not_allowed(fails, arguments, said):
-    """They are refused before TensorFlow is imported."""
+    """They are refused."""
     assert said in fails(*arguments)
+
+
+def test_a_value_that_is_not_allowed_ends_a_process(fails_by_itself, tmp_path):
+    """A process of its own says the same, before TensorFlow is imported."""
+    (tmp_path / "tensorflow.py").write_text("raise AssertionError('TensorFlow was imported')\n")
+    environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    for label, version, said in (("st-able", 1, "label 'st-able': allowed"), ("stable", 9, "published are 1, 2, 3, 4")):
+        arguments = ("PromoteVersion", "--label", label, "--version", version)
+        assert said in fails_by_itself(*arguments, env=environment)
 
 
 def test_a_config_file_with_a_syntax_error(fails, config_path):
@@ -91,11 +111,11 @@ def test_a_label_on_a_version_that_is_gone(fails, config_path, base_path):
     assert "version 9 does not exist" in fails("PromoteVersion", "--label", "stable", "--version", "9")
 
 
-def test_a_version_that_was_damaged(fails, base_path):
+def test_a_version_that_was_damaged(fails_by_itself, base_path):
     """A version that is not what was exported gets no label."""
     index = base_path / "1" / "variables" / "variables.index"
     index.write_bytes(index.read_bytes()[:-1])
-    assert "fails verification: " in fails(*PROMOTE, "--wait-seconds", "0")
+    assert "fails verification: " in fails_by_itself(*PROMOTE, "--wait-seconds", "0")
 
 
 def test_a_version_that_somebody_else_made(fails, base_path):

@@ -95,7 +95,7 @@ def test_a_log_record_without_an_exception_has_no_traceback():
 
 
 @pytest.fixture
-def last_lines(caplog):
+def last_lines(this_process, caplog):  # noqa: ARG001 - its log of Luigi's is put back
     """Run tasks in this process; gives what is logged below Luigi's summary."""
 
     def run(*tasks, **options):
