@@ -81,7 +81,7 @@ def key_table(keys: Iterable[Key]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- |"
     for key in keys:
         name = f"`{key.name}`" if key.section == "recipe" else f"`[{key.section}] {key.name}`"
-        yield _row(name, key.check.allowed, default_of(key), key.help, key.acts_on.value)
+        yield _row(name, key.check.allowed(), default_of(key), key.help, key.acts_on.value)
 
 
 def default_of(key: Key) -> str:
@@ -140,7 +140,7 @@ def config_lines(section: str) -> Iterator[str]:
     for key in KEYS.values():
         if key.section != section:
             continue
-        allowed = "" if key.check.allowed.startswith("one of") else f" ({key.check.allowed})"
+        allowed = "" if key.check.allowed().startswith("one of") else f" ({key.check.allowed()})"
         told = f"{key.help}{allowed}"
         if key.default is None:
             told = f"{key.name} ({default_of(key).replace('`', '')} by default): {told}"

@@ -23,13 +23,14 @@ TUTORIAL = {
     "min_accuracy": 0.0,
     "threads": 1,
 }
-TUTORIAL_WORK_DIR = "/tmp"  # noqa: S108 - the tutorial's default; every file in it is verified before use
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export one version; returns 0 only if it is there, and 1 if it could not be made. Wrong usage exits with 2."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    import pooch  # after the options: --help needs none of it
+
     config = get_config()
     for section in config.sections():
         if section.partition(".")[0] == "recipe":  # of the working directory, and not even checked here
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             version=options.model_version,
             training_iteration=options.training_iteration,
             base_path=options.export_dir,
-            work_dir=_cache(),
+            work_dir=pooch.os_cache("mnist-versions"),
         )
     except InvalidParameter as error:
         parser.error(str(error))
@@ -63,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--training_iteration", type=_positive, default=1000, help="iterations, above 0 (1000)")
     parser.add_argument("--model_version", type=_positive, default=1, help="version number, above 0 (1)")
-    parser.add_argument("--work_dir", default=TUTORIAL_WORK_DIR, help="where the four archives lie or are put (/tmp)")
+    work_dir = "/tmp"  # noqa: S108 - the tutorial's default; every file in it is verified before use
+    parser.add_argument("--work_dir", default=work_dir, help="where the four archives lie or are put (/tmp)")
     parser.add_argument("export_dir", type=_folder, help="the folder that TensorFlow Serving watches")
     return parser
 
@@ -82,12 +84,6 @@ def _folder(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("the name of a folder is needed")
     return text
-
-
-def _cache() -> Path:
-    import pooch
-
-    return Path(pooch.os_cache("mnist-versions"))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
     """Decode the four archives and write the three splits into `directory` as six `.npy` files.
 
     Raises:
-        InvalidArchive: a file is no IDX file, or images and labels do not fit each other or the dataset.
+        InvalidArchive: a file is not IDX, or images and labels do not fit each other or the dataset.
     """
     images, labels = _read_pair(archives, dataset.train_images, dataset.train_labels)
     expected = dataset.training_images + dataset.validation_images
@@ -44,28 +44,23 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
         )
     test_images, test_labels = _read_pair(archives, dataset.test_images, dataset.test_labels)
     cut = dataset.validation_images
-    for name, values in {
-        "training_images": images[cut:],
-        "training_labels": labels[cut:],
-        "validation_images": images[:cut],
-        "validation_labels": labels[:cut],
-        "test_images": test_images,
-        "test_labels": test_labels,
+    for split, pair in {
+        "training": (images[cut:], labels[cut:]),
+        "validation": (images[:cut], labels[:cut]),
+        "test": (test_images, test_labels),
     }.items():
-        content = io.BytesIO()
-        np.save(content, values)
-        # not by NumPy, which tells a full disk as "392000 requested and 44928 written"
-        (directory / f"{name}.npy").write_bytes(content.getbuffer())
+        for kind, values in zip(("images", "labels"), pair, strict=True):
+            content = io.BytesIO()
+            np.save(content, values)
+            # not by NumPy, which tells a full disk as "392000 requested and 44928 written"
+            (directory / f"{split}_{kind}.npy").write_bytes(content.getbuffer())
 
 
 def map_arrays(directory: Path) -> Splits:
     """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes."""
 
     def load(split: str) -> Split:
-        return Split(
-            images=np.load(directory / f"{split}_images.npy", mmap_mode="r"),
-            labels=np.load(directory / f"{split}_labels.npy", mmap_mode="r"),
-        )
+        return Split(*(np.load(directory / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("images", "labels")))
 
     return Splits(training=load("training"), validation=load("validation"), test=load("test"))
 

@@ -24,7 +24,7 @@ class Archive:
     sha256: str
 
     def lies_in(self, directory: Path) -> bool:
-        """Whether it is there, with the bytes that it must have."""
+        """Whether it is there with the right bytes."""
         path = directory / self.name
         return path.is_file() and checksums.sha256(path) == self.sha256
 

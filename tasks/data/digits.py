@@ -16,7 +16,7 @@ SHUFFLE_SEED = 0
 
 
 def write_archives(dataset: Dataset, directory: Path) -> None:
-    """Write the four IDX files of the embedded digits into `directory`; raises as `make_archives`."""
+    """Write what `make_archives` makes into `directory`."""
     for name, content in make_archives(dataset).items():
         publishing.publish_file(directory / name, content)
 

@@ -21,8 +21,7 @@ pooch.get_logger().setLevel(logging.WARNING)  # what it says about each file is 
 
 TIMEOUT_SECONDS = 30.0
 RETRIES = 2  # pooch waits 1 s before the first and 2 s before the second
-SERVER_ERROR = 500
-RETRY_STATUS = {408, 425, 429}
+WORTH_ANOTHER_ATTEMPT = {408, 425, 429, *range(500, 600)}  # HTTP status
 
 Report = Callable[[float, str], None]
 
@@ -30,11 +29,8 @@ Report = Callable[[float, str], None]
 def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *, report: Report) -> None:
     """Make sure that `directory` holds the four archives, each from the first mirror that gives the right bytes.
 
-    Args:
-        dataset: names and checksums.
-        mirrors: http(s) or `file://` addresses of folders, or plain folders; tried in turn.
-        directory: where the files go. One that is there already and right is left alone.
-        report: called with the fraction that has arrived (0 to 1) and a line of text.
+    What is there already and right is left alone. `mirrors` are http(s) or `file://` addresses of folders, or plain
+    folders; `report` is called with the fraction that has arrived (0 to 1) and a line of text.
 
     Raises:
         DownloadFailed: no mirror gave the right bytes; the text gives the reason of each, and the ways out.
@@ -42,6 +38,10 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
     for number, archive in enumerate(dataset.archives):
         if archive.lies_in(directory):
             continue
+
+        def report_part(fraction: float, text: str, done: int = number) -> None:
+            report((done + fraction) / len(dataset.archives), text)
+
         reasons = []
         if (directory / archive.name).is_file():
             found = checksums.sha256(directory / archive.name)
@@ -49,7 +49,7 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
             logger.warning("%s", reasons[-1])
         for mirror in mirrors:
             try:
-                _fetch_from(archive, mirror, directory, partial(_report_part, report, number, len(dataset.archives)))
+                _fetch_from(archive, mirror, directory, report_part)
             except (OSError, ValueError) as error:  # requests' errors are OSErrors, pooch's of a checksum ValueErrors
                 reasons.append(f"{mirror}: {_reason(error)}")
                 logger.warning("No %s from %s", archive.name, reasons[-1])
@@ -65,30 +65,21 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
             )
 
 
-def _report_part(report: Report, number: int, parts: int, fraction: float, text: str) -> None:
-    report((number + fraction) / parts, text)
-
-
 def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
     """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it gets its name."""
-    source = mirror.rstrip("/") + "/" + archive.name
     is_web = urlparse(mirror).scheme in {"http", "https"}
     with publishing.scratch_directory(directory / archive.name) as scratch:
-        _retrieve(archive, source, scratch, report, is_web=is_web)
+        pooch.create(
+            path=scratch,
+            base_url="",
+            registry={archive.name: f"sha256:{archive.sha256}"},
+            urls={archive.name: f"{mirror.rstrip('/')}/{archive.name}"},
+            retry_if_failed=RETRIES if is_web else 0,
+        ).fetch(archive.name, downloader=partial(_download, report=report) if is_web else _copy)
         (scratch / "usual").touch()
         shutil.copymode(scratch / "usual", scratch / archive.name)  # pooch's files are for their owner alone
         publishing.flush(scratch / archive.name)
         (scratch / archive.name).replace(directory / archive.name)
-
-
-def _retrieve(archive: Archive, source: str, directory: Path, report: Report, *, is_web: bool) -> None:
-    pooch.create(
-        path=directory,
-        base_url="",
-        registry={archive.name: f"sha256:{archive.sha256}"},
-        urls={archive.name: source},
-        retry_if_failed=RETRIES if is_web else 0,
-    ).fetch(archive.name, downloader=partial(_download, report=report) if is_web else _copy)
 
 
 def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> None:
@@ -98,7 +89,7 @@ def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> Non
         pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=bar, chunk_size=1 << 16)(url, output_file, pooch_)
     except requests.HTTPError as error:
         status = error.response.status_code
-        if status < SERVER_ERROR and status not in RETRY_STATUS:
+        if status not in WORTH_ANOTHER_ATTEMPT:
             raise OSError(f"HTTP status {status} {error.response.reason}") from error
         raise
     finally:

@@ -21,14 +21,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
-    """Decode one IDX file of unsigned bytes, gzipped or not.
+    """Decode one IDX file, gzipped or not, into a read-only uint8 array of the shape that its header declares.
 
-    Args:
-        path: the file.
-        dimensions: how many it must have: 3 for images (count, rows, columns), 1 for labels.
-
-    Returns:
-        A read-only uint8 array of the shape that the header declares.
+    It must have that many `dimensions`: 3 for images (count, rows, columns), 1 for labels.
 
     Raises:
         InvalidArchive: not IDX, another number of dimensions, truncated, or bytes left over.

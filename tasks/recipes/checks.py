@@ -13,26 +13,17 @@ Value = str | int | float
 
 @dataclass(frozen=True)
 class Check:
-    """`read` gives the value, or raises ValueError where it is not allowed; `describe` says in words what is."""
+    """`read` gives the value, or raises ValueError where it is not allowed; `allowed` says what is."""
 
     read: Callable[[Any], Value]
-    describe: Callable[[], str]
-
-    @property
-    def allowed(self) -> str:
-        """What is allowed, in words."""
-        return self.describe()
+    allowed: Callable[[], str]
 
     def check_value(self, name: str, value: Any, where: str = "") -> Value:
-        """The value of what is called `name`.
-
-        Raises:
-            InvalidParameter: it is not allowed; the text begins with `where`, and says what is.
-        """
+        """The value of what is called `name`; raises InvalidParameter, whose text begins with `where`."""
         try:
             return self.read(value)
         except (TypeError, ValueError):
-            raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {self.allowed}") from None
+            raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {self.allowed()}") from None
 
 
 def whole_number(low: int, high: int) -> Check:

@@ -26,11 +26,6 @@ class ActsOn(Enum):
     GATE = "whether a version is published; shapes no byte"
     CHECKPOINTS = "where a training can be continued; shapes no byte"
 
-    @property
-    def shapes(self) -> bool:
-        """Whether the bytes of a version depend on it."""
-        return self in {ActsOn.DATA, ActsOn.WEIGHTS, ActsOn.VERSION}
-
 
 @dataclass(frozen=True)
 class Key:
@@ -46,7 +41,7 @@ class Key:
     @property
     def shapes(self) -> bool:
         """Whether the bytes of a version depend on it."""
-        return self.acts_on.shapes
+        return self.acts_on in {ActsOn.DATA, ActsOn.WEIGHTS, ActsOn.VERSION}
 
 
 def _key(check: Check, default: Value | None, acts_on: ActsOn, help_: str, section: str = "recipe") -> Any:

@@ -19,11 +19,7 @@ class Registry(dict[str, T]):
         self.key = key
 
     def find(self, name: str) -> T:
-        """The thing of that name.
-
-        Raises:
-            InvalidParameter: nothing is registered under it; the text lists what is.
-        """
+        """The thing of that name; raises InvalidParameter, which lists what is registered."""
         if name not in self:
             raise InvalidParameter(f"{self.key} = {name!r}: unknown; allowed are {', '.join(sorted(self))}")
         return self[name]

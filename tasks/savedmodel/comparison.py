@@ -12,17 +12,9 @@ from tasks.versions.manifest import Manifest
 
 
 def compare_with_baseline(baseline: Baseline | None, manifest: Manifest, validation: LabelledImages) -> dict[str, Any]:
-    """Make sure that a version may take the place of the one in service.
+    """Make sure that a version may take the place of the one in service, and return what is to be recorded of it.
 
     The baseline is measured here, on the same images: its own manifest may be of another dataset, or missing.
-
-    Args:
-        baseline: the version in service; with None nothing is compared.
-        manifest: of the new version.
-        validation: what the baseline is measured on, if it has a `max_regression`.
-
-    Returns:
-        What is to be recorded of the comparison.
 
     Raises:
         ExportFailed: the version must not be published, or the baseline cannot be read.

@@ -23,11 +23,9 @@ VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 
 def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
-    """Make sure that the server can load a SavedModel and answer requests with it.
+    """Make sure that the server can load a SavedModel and answer requests with it; raises ExportFailed.
 
-    Raises:
-        ExportFailed: it cannot; the text is what the loader said. Or variables.index is missing, which the loader
-            overlooks: the version would be available, and fail on every request.
+    That includes variables.index, which the loader overlooks.
     """
     said = load_by_c(directory, tags)
     if said:
@@ -39,7 +37,7 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
 
 
 def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
-    """Load and let go; None, or what the loader had against it: its code and the first line of its message."""
+    """Load and let go; returns the code and the first line of the loader's message where it refuses."""
     library = c_library()
     status, options, graph = library.TF_NewStatus(), library.TF_NewSessionOptions(), library.TF_NewGraph()
     try:
@@ -61,11 +59,7 @@ def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
 
 
 def read_meta_graph(directory: Path) -> Any:
-    """The MetaGraphDef that is served, read without loading it.
-
-    Raises:
-        ExportFailed: saved_model.pb cannot be read, or holds no graph with the tag `serve`.
-    """
+    """The MetaGraphDef that is served, read without loading it; raises ExportFailed."""
     path = directory / "saved_model.pb"
     try:
         saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
@@ -80,7 +74,7 @@ def read_meta_graph(directory: Path) -> Any:
 
 
 def _needs_variables(directory: Path) -> bool:
-    """Whether the graph has variables, and so needs the files that hold their values."""
+    """Whether the graph has variables, whose values lie in files of their own."""
     graph = read_meta_graph(directory).graph_def
     nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
     return any(node.op in VARIABLE_OPS for node in nodes)

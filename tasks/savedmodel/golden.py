@@ -24,13 +24,11 @@ IMAGES = 3
 def write_golden(model: LoadedModel, images: NDArray[np.uint8]) -> None:
     """Ask the loaded model about the first three of images uint8 [n, 784], and keep what it says beside it."""
     floats = as_floats(images[:IMAGES])
-    predict, classify = PredictionLog(), PredictionLog()
-    predict.predict_log.request.CopyFrom(predict_request(floats))
-    classify.classify_log.request.CopyFrom(classify_request(floats))
-    predict, classify = answer(model, predict), answer(model, classify)
+    predict = answer(model, PredictionLog(predict_log={"request": predict_request(floats)}))
+    classify = answer(model, PredictionLog(classify_log={"request": classify_request(floats)}))
     write_logs(model.directory / ANSWERS, [predict, classify])
 
-    rows = [_shortest(image) for image in floats]
+    rows = [[_shortest(value) for value in image] for image in floats]
     files = {
         "predict": {"signature_name": PREDICT_SIGNATURE, "instances": rows},
         "predict.expected": _as_rest(predict.predict_log.response),
@@ -43,20 +41,12 @@ def write_golden(model: LoadedModel, images: NDArray[np.uint8]) -> None:
 
 
 def read_answers(version_directory: Path) -> list[Any]:
-    """The golden answers of a version as PredictionLogs with request and response; empty where it carries none.
-
-    Raises:
-        ExportFailed: the file is there and cannot be read.
-    """
+    """The golden answers of a version as PredictionLogs with request and response; empty where it carries none."""
     return read_logs(version_directory / ANSWERS)
 
 
 def replay_golden(model: LoadedModel) -> None:
-    """Ask a loaded model again.
-
-    Raises:
-        ExportFailed: it gives another answer than when it was exported.
-    """
+    """Ask a loaded model again; raises ExportFailed where it answers otherwise than when it was exported."""
     for log in read_answers(model.directory):
         kind = log.WhichOneof("log_type")
         try:
@@ -71,27 +61,15 @@ def replay_golden(model: LoadedModel) -> None:
 
 
 def response_rows(response: Any) -> Rows:
-    """The scores in a PredictResponse by the number of the class, or in a ClassificationResponse by its label.
-
-    Raises:
-        ValueError: it holds no scores.
-    """
+    """The scores in a PredictResponse or ClassificationResponse, by class; raises ValueError where there are none."""
     return rows_of(_as_rest(response))
 
 
 def _as_rest(response: Any) -> dict[str, Any]:
-    """A PredictResponse or ClassificationResponse as the server's REST interface writes it.
-
-    Raises:
-        ValueError: it is a PredictResponse without a tensor `scores` of rank 2.
-    """
+    """A PredictResponse or ClassificationResponse as the server's REST interface writes it."""
     if hasattr(response, "result"):
-        return {
-            "results": [
-                [[entry.label, float(str(np.float32(entry.score)))] for entry in row.classes]
-                for row in response.result.classifications
-            ]
-        }
+        rows = response.result.classifications
+        return {"results": [[[entry.label, _shortest(entry.score)] for entry in row.classes] for row in rows]}
     if "scores" not in response.outputs:
         raise ValueError("it has no scores")
     try:
@@ -100,9 +78,9 @@ def _as_rest(response: Any) -> dict[str, Any]:
         raise ValueError(f"its scores are not a tensor: {error}") from error
     if np.ndim(scores) != 2:  # noqa: PLR2004 - images and classes
         raise ValueError(f"its scores have the shape {list(np.shape(scores))}")
-    return {"predictions": [_shortest(row) for row in scores]}
+    return {"predictions": [[_shortest(score) for score in row] for row in scores]}
 
 
-def _shortest(values: NDArray[np.float32]) -> list[float]:
-    """The numbers with as few digits as give the same float32; each with a point, or REST takes it for an int."""
-    return [float(str(value)) for value in values]
+def _shortest(value: float) -> float:
+    """The number with as few digits as give the same float32; with a point, or REST takes it for an int."""
+    return float(str(np.float32(value)))

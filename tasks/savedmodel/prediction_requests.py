@@ -1,8 +1,4 @@
-"""Requests as the tutorial's clients send them, and TFRecord files of them.
-
-The messages are those of tensorflow-serving-api. Warm-up and golden answers are both TFRecord files of
-`PredictionLog`, which holds a request and may hold its response.
-"""
+"""Requests as the tutorial's clients send them, and TFRecord files of `PredictionLog`s: a request, perhaps answered."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -38,12 +34,7 @@ def classify_request(images: NDArray[np.float32]) -> Any:
 
 
 def write_logs(path: Path, logs: Iterable[Any]) -> None:
-    """Write a TFRecord file of PredictionLogs; the same logs give the same bytes.
-
-    Raises:
-        OSError: the disk is full.
-        ExportFailed: the file cannot be written for another reason.
-    """
+    """Write a TFRecord file of PredictionLogs; the same logs give the same bytes. Raises as `writing`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with writing(path), tf.io.TFRecordWriter(str(path)) as writer:
         for log in logs:
@@ -51,11 +42,7 @@ def write_logs(path: Path, logs: Iterable[Any]) -> None:
 
 
 def read_logs(path: Path) -> list[Any]:
-    """The PredictionLogs in a TFRecord file; empty if there is no such file.
-
-    Raises:
-        ExportFailed: the file is something else, or is cut short.
-    """
+    """The PredictionLogs in a TFRecord file, empty if there is no such file; raises ExportFailed on a damaged one."""
     logs: list[Any] = []
     if not path.exists():
         return logs

@@ -20,10 +20,7 @@ METHODS = (tf.saved_model.PREDICT_METHOD_NAME, CLASSIFY, tf.saved_model.REGRESS_
 
 
 def can_replay(log: Any) -> bool:
-    """False for what the server answers and no version of this package carries.
-
-    That is Regress, MultiInference, and a Classify whose examples share a context.
-    """
+    """False for Regress, MultiInference and a Classify whose examples share a context: no version here carries them."""
     kind = log.WhichOneof("log_type")
     if kind == "classify_log":
         return bool(log.classify_log.request.input.WhichOneof("kind") != "example_list_with_context")
@@ -31,11 +28,7 @@ def can_replay(log: Any) -> bool:
 
 
 def answer(model: LoadedModel, log: Any) -> Any:
-    """The PredictionLog with the request of `log` and the model's response to it.
-
-    Raises:
-        ValueError: the server would refuse the request, the model fails on it, or it cannot be replayed here.
-    """
+    """The PredictionLog with the request of `log` and the model's response; raises ValueError where there is none."""
     answered, kind = PredictionLog(), log.WhichOneof("log_type")
     if kind is None:
         return answered  # the server takes a record that asks for nothing for a success
@@ -43,9 +36,10 @@ def answer(model: LoadedModel, log: Any) -> Any:
         raise ValueError("not replayed here")
     if kind not in _ANSWERS:
         raise ValueError(f"the server replays no {kind}")
-    getattr(answered, kind).request.CopyFrom(getattr(log, kind).request)
+    request, exchange = getattr(log, kind).request, getattr(answered, kind)
+    exchange.request.CopyFrom(request)
     try:
-        getattr(answered, kind).response.CopyFrom(_ANSWERS[kind](model, getattr(log, kind).request))
+        exchange.response.CopyFrom(_ANSWERS[kind](model, request))
     except tf.errors.OpError as error:
         raise ValueError(reason_of(error)) from error
     except (TypeError, KeyError) as error:

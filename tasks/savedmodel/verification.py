@@ -22,10 +22,10 @@ from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, lint_names, served_
 
 @dataclass(frozen=True)
 class Verified:
-    """A version as it was found: its manifest (None without a readable one), and what is wrong with it."""
+    """A version as it was found."""
 
     name: str
-    manifest: Manifest | None
+    manifest: Manifest | None  # where it can be read
     faults: tuple[Fault, ...]
     loads: bool
 
@@ -48,7 +48,7 @@ def verify_tree(
 
 
 def verify_version(directory: Path) -> Verified:
-    """Verify one version: files, both loaders, warm-up, golden answers, signatures. It raises for nothing it finds."""
+    """Verify files, both loaders, warm-up, golden answers and signatures; whatever is wrong becomes a fault."""
     manifest = read_manifest(directory)
     found = _Faults(directory.name)
     if manifest is not None:
@@ -108,11 +108,8 @@ def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None
         elif recorded["bytes"] != actual["bytes"]:
             found.add(ERROR, f"{name} has {actual['bytes']} bytes, its manifest says {recorded['bytes']}")
         elif recorded["sha256"] != actual["sha256"]:
-            found.add(
-                ERROR,
-                f"{name} was changed: SHA-256 {str(actual['sha256'])[:12]}..., "
-                f"its manifest says {str(recorded['sha256'])[:12]}...",
-            )
+            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
+            found.add(ERROR, f"{name} was changed: SHA-256 {now}..., its manifest says {was}...")
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
+from tasks.recipes.recipe import MOST_WARMUP_RECORDS
 from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.savedmodel.prediction_requests import PredictionLog, classify_request, predict_request, read_logs, write_logs
 from tasks.savedmodel.replay import answer, can_replay
 from tasks.savedmodel.signatures import as_floats
 
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
-MOST_RECORDS = 1000
 LARGER_BATCH = 10
 
 
@@ -28,37 +28,31 @@ def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> No
     """
     if not records:
         return
-    floats = chain.from_iterable(cycle([as_floats(images[:MOST_RECORDS])]))
+    floats = chain.from_iterable(cycle([as_floats(images[:MOST_WARMUP_RECORDS])]))
 
     def take(count: int) -> NDArray[np.float32]:
         return np.stack(list(islice(floats, count)))  # (count, 784)
 
     logs = []
     for index in range(records):
-        log = PredictionLog()
         if index % 3 == 0:
-            log.predict_log.request.CopyFrom(predict_request(take(1)))
+            logs.append(PredictionLog(predict_log={"request": predict_request(take(1))}))
         elif index % 3 == 1:
-            log.predict_log.request.CopyFrom(predict_request(take(LARGER_BATCH)))
+            logs.append(PredictionLog(predict_log={"request": predict_request(take(LARGER_BATCH))}))
         else:
-            log.classify_log.request.CopyFrom(classify_request(take(1)))
-        logs.append(log)
+            logs.append(PredictionLog(classify_log={"request": classify_request(take(1))}))
     write_logs(directory / WARMUP, logs)
 
 
 def replay_warmup(model: LoadedModel) -> list[str]:
-    """Do with a version's warm-up file, if it has one, what the server does.
+    """Do with a version's warm-up file, if it has one, what the server does; raises ExportFailed where it fails.
 
-    Returns:
-        A line for each record that the server replays and this does not: see `can_replay`.
-
-    Raises:
-        ExportFailed: the server would refuse the version for it.
+    Returns a line for each record that the server replays and this does not: see `can_replay`.
     """
     path, left_out = model.directory / WARMUP, []
     logs = read_logs(path)
-    if len(logs) > MOST_RECORDS:
-        raise ExportFailed(f"{path}: {len(logs)} records; the server takes at most {MOST_RECORDS}")
+    if len(logs) > MOST_WARMUP_RECORDS:
+        raise ExportFailed(f"{path}: {len(logs)} records; the server takes at most {MOST_WARMUP_RECORDS}")
     for number, log in enumerate(logs, 1):
         record = f"record {number} ({log.WhichOneof('log_type')})"
         if not can_replay(log):

@@ -18,10 +18,9 @@ PLACE_ERRORS = {
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses at `path`, or below what becomes it, into one line that names it.
+    """Turn what the operating system refuses at `path`, or below what becomes it, into a StorageFailed of one line.
 
-    Raises:
-        StorageFailed: the place cannot be used. An error about another file passes as it is.
+    An error about another file passes as it is.
     """
     try:
         yield
@@ -55,6 +54,5 @@ def obstacle(path: Path) -> str | None:
 
 def check_writable(path: Path) -> None:
     """Make sure that a folder can be written at `path`; raises StorageFailed."""
-    found = obstacle(path)
-    if found:
+    if found := obstacle(path):
         raise StorageFailed(found)

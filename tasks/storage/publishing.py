@@ -99,7 +99,7 @@ def append_line(target: Path, line: str) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a folder and its parents, if they are not there."""
+    """Make a folder and its parents where they are missing."""
     with explain_os_errors(path):
         path.mkdir(parents=True, exist_ok=True)
 
@@ -109,14 +109,13 @@ def sweep(directory: Path) -> list[Path]:
     swept = []
     for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
         lock = try_lock(leftover)
-        if lock is None:
-            continue
-        if leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
-        else:
-            leftover.unlink(missing_ok=True)
-        os.close(lock)
-        swept.append(leftover)
+        if lock is not None:
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink(missing_ok=True)
+            os.close(lock)
+            swept.append(leftover)
     return swept
 
 

@@ -1,4 +1,7 @@
-"""What a version must not do to the clients of the version in service: answer worse, or answer another question."""
+"""What a version must not do to the clients of the version in service: answer worse, or answer another question.
+
+What breaks that rule raises ExportFailed.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,24 +16,16 @@ ROUNDING = 1e-12  # 0.92 - 0.91 is a little more than 0.01
 
 @dataclass(frozen=True)
 class Baseline:
-    """The version in service, and how far a new one may differ from it.
-
-    `max_regression` is by how much the validation accuracy may be lower, and None leaves that unchecked;
-    `allow_signature_change` lets a version be published though clients of this one will be refused.
-    """
+    """The version in service, and how far a new one may differ from it."""
 
     version: int
     directory: Path
-    max_regression: float | None = None
-    allow_signature_change: bool = False
+    max_regression: float | None = None  # of the validation accuracy; None leaves it unchecked
+    allow_signature_change: bool = False  # publishes a version though clients of this one will be refused
 
 
 def check_signatures(version: int, baseline: Baseline, changes: Sequence[str]) -> None:
-    """Make sure that no client of the version in service is refused by version `version`, or that this is meant.
-
-    Raises:
-        ExportFailed: there are `changes` that break clients, and the baseline does not allow them.
-    """
+    """Make sure that version `version` refuses no client of the version in service, or that this is allowed."""
     if changes and not baseline.allow_signature_change:
         raise ExportFailed(
             f"version {version} is not published: clients of version {baseline.version} "
@@ -39,18 +34,12 @@ def check_signatures(version: int, baseline: Baseline, changes: Sequence[str]) -
 
 
 def check_accuracy(version: int, accuracy: float, baseline: Baseline, baseline_accuracy: float) -> None:
-    """Make sure that version `version` is no worse than allowed; both accuracies are of the same images.
-
-    Raises:
-        ExportFailed: its accuracy is more than the baseline's `max_regression` below that of the baseline.
-    """
-    if baseline.max_regression is None:
-        return
-    if baseline_accuracy - accuracy > baseline.max_regression + ROUNDING:
+    """Make sure that version `version` is no worse than allowed; both accuracies are of the same images."""
+    allowed = baseline.max_regression
+    if allowed is not None and baseline_accuracy - accuracy > allowed + ROUNDING:
         raise ExportFailed(
             f"version {version} is not published: its validation accuracy of {accuracy:.4f} is more than "
-            f"max_regression = {baseline.max_regression:g} below the {baseline_accuracy:.4f} of version "
-            f"{baseline.version} ({STABLE})"
+            f"max_regression = {allowed:g} below the {baseline_accuracy:.4f} of version {baseline.version} ({STABLE})"
         )
 
 
@@ -77,25 +66,16 @@ def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
                 if was["dtype"] != now["dtype"]:
                     changes.append(f"{what}: {was['dtype']} -> {now['dtype']}")
                 asked, given = (now, was) if kind == "inputs" else (was, now)
-                if not _fits(asked["shape"], given["shape"], promised=was["shape"]):
-                    changes.append(f"{what}: shape {_written(was['shape'])} -> {_written(now['shape'])}")
+                # a shape of unknown rank (the tutorial's exports have no other) promised nothing that could be broken
+                if was["shape"] is not None and not _fits(asked["shape"], given["shape"]):
+                    found = "unknown" if now["shape"] is None else now["shape"]
+                    changes.append(f"{what}: shape {was['shape']} -> {found}")
         changes += [f"{name}: input {tensor} is new" for tensor in new["inputs"] if tensor not in old["inputs"]]
     return changes
 
 
-def _fits(asked: list[int] | None, given: list[int] | None, *, promised: list[int] | None) -> bool:
-    """Whether every tensor of the shape `given` also has the shape `asked`.
-
-    A shape of unknown rank (the tutorial's exports have no other) promised nothing that could be broken.
-    """
-    if promised is None or asked is None:
-        return True
-    return (
-        given is not None
-        and len(asked) == len(given)
-        and all(wanted in {-1, size} for wanted, size in zip(asked, given, strict=True))
-    )
-
-
-def _written(shape: list[int] | None) -> str:
-    return "unknown" if shape is None else str(shape)
+def _fits(asked: list[int] | None, given: list[int] | None) -> bool:
+    """Whether every tensor of the shape `given` also has the shape `asked`; None is a shape of unknown rank."""
+    if asked is None or given is None:
+        return asked is None
+    return len(asked) == len(given) and all(wanted in {-1, size} for wanted, size in zip(asked, given, strict=True))

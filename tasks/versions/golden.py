@@ -15,20 +15,15 @@ from typing import Any
 
 GOLDEN = Path("assets.extra", "golden")
 ANSWERS = GOLDEN / "answers.tfrecord"
-KINDS = ("predict", "classify")
 TOLERANCE = 1e-4  # of a score; other processors and thread counts differ in the last digits
 
 Rows = Sequence[Mapping[str, float]]  # one for each image: class -> score
 
 
 def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows]]:
-    """Kind of request -> the request as REST takes it, and the answer; nothing for a version that carries none.
-
-    Raises:
-        ValueError: a file is there and cannot be read.
-    """
+    """Kind of request -> request as REST takes it, and answer, where there; raises ValueError on an unreadable file."""
     golden = {}
-    for kind in KINDS:
+    for kind in ("predict", "classify"):
         request, expected = (version_directory / GOLDEN / f"{kind}{end}.json" for end in ("", ".expected"))
         if request.exists() and expected.exists():
             try:
@@ -39,11 +34,7 @@ def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows
 
 
 def rows_of(answer: Any) -> Rows:
-    """The scores in a REST answer: predictions by the number of the class, classifications by its label.
-
-    Raises:
-        ValueError: it holds no scores.
-    """
+    """The scores in a REST answer: predictions by number of the class, classifications by label; raises ValueError."""
     try:
         if "predictions" in answer:
             return [{str(number): float(score) for number, score in enumerate(row)} for row in answer["predictions"]]

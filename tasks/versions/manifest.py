@@ -16,31 +16,26 @@ from tasks.recipes.recipe import KEYS, Recipe
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
 
-DISTRIBUTION = "mnist-versions"
 OTHER_KEYS = tuple(name for name, key in KEYS.items() if key.shapes and key.section != "recipe")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything known about a version that is the same whenever and wherever it is made.
-
-    `recipe` has every key that shapes its bytes (`Recipe.shaping`); `dataset_checksums` identify the data; `metrics`
-    are by split; `files` are all files of the version but the manifest, with size and SHA-256.
-    """
+    """Everything known about a version that is the same whenever and wherever it is made."""
 
     model_version: int
-    recipe: Mapping[str, Value]
+    recipe: Mapping[str, Value]  # every key that shapes the bytes of the version: `Recipe.shaping`
     dataset_checksums: Mapping[str, str]
-    metrics: Mapping[str, Mapping[str, Any]]
+    metrics: Mapping[str, Mapping[str, Any]]  # by split
     signatures: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, int | str]]
+    files: Mapping[str, Mapping[str, int | str]]  # all but the manifest, with size and SHA-256
     made_with: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
 
     @property
     def validation_accuracy(self) -> float:
         """What a recipe's `min_accuracy` is compared with."""
-        return float(self.metrics["validation"]["accuracy"])
+        return self.accuracies["validation"]
 
     @property
     def accuracies(self) -> dict[str, float]:
@@ -73,7 +68,7 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
 
 def made_with() -> dict[str, str]:
     """The installed versions of what a model is made with; found without importing it."""
-    return {name: metadata.version(name) for name in ("tensorflow", DISTRIBUTION)}
+    return {name: metadata.version(name) for name in ("tensorflow", "mnist-versions")}
 
 
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
@@ -89,10 +84,10 @@ def read_manifest(version_directory: Path) -> Manifest | None:
     """The manifest of a version; None where there is none, or one of another schema."""
     try:
         content = json.loads((version_directory / MANIFEST).read_bytes())
+        same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        usable = "schema_version" in content and manifest.schema_version == SCHEMA_VERSION
-        usable = usable and manifest.validation_accuracy >= 0
+        usable = same_schema and manifest.validation_accuracy >= 0
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None

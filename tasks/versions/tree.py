@@ -41,11 +41,8 @@ def served_names(base_path: Path) -> dict[int, str]:
 
 def find_versions(base_path: Path) -> list[int]:
     """The versions that can be promoted or removed, oldest first: folders named as the server writes the number."""
-    return [
-        number
-        for number, name in served_names(base_path).items()
-        if name == str(number) and (base_path / name).is_dir()
-    ]
+    served = served_names(base_path).items()
+    return [number for number, name in served if name == str(number) and (base_path / name).is_dir()]
 
 
 def lint_names(base_path: Path) -> list[Fault]:

@@ -12,7 +12,7 @@ from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
 from tasks.storage import disk_errors
 from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
-from tasks.versions.tree import QUARANTINED, version_number
+from tasks.versions.tree import QUARANTINED, served_names
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class WantedVersion:
 
     @property
     def path(self) -> Path:
-        """Where the version is, or will be."""
         return self.base_path / str(self.version)
 
     def exists(self) -> bool:
@@ -36,53 +35,48 @@ class WantedVersion:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not os.path.lexists(self.path):
             return disk_errors.obstacle(self.base_path) or self._namesake()
+        mismatch = self._mismatch()
+        return mismatch and (
+            f"{self.path} is there{mismatch}. A published version never changes: give the new recipe another version "
+            "number or another --base-path, ask for the recipe that is there, "
+            f"or remove {self.path} if no server uses it."
+        )
+
+    def check_publishable(self) -> None:
+        """Make sure that the version can be published, or is there already; raises VersionConflict."""
+        if obstacle := self.obstacle():
+            raise VersionConflict(obstacle)
+
+    def _mismatch(self) -> str | None:
+        """In what the version that is there is not the one asked for."""
         manifest = read_manifest(self.path)
         if manifest is None:
             return (
-                f"{self.path} is there, but was not made by this pipeline (no readable {MANIFEST.as_posix()} in it); "
-                f"nothing was overwritten. {self._ways_out()}"
+                f", but was not made by this pipeline (no readable {MANIFEST.as_posix()} in it); "
+                "nothing was overwritten"
             )
         differences = manifest.differences(self.recipe)
         if differences:
             listed = ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in differences.items())
-            return f"{self.path} is there with another recipe: {listed}; nothing was overwritten. {self._ways_out()}"
+            return f" with another recipe: {listed}; nothing was overwritten"
         if manifest.validation_accuracy < self.recipe.min_accuracy:
             return (
-                f"{self.path} is there with a validation accuracy of {manifest.validation_accuracy:.4f}, below the "
-                f"min_accuracy of {self.recipe.min_accuracy} now asked for. {self._ways_out()}"
+                f" with a validation accuracy of {manifest.validation_accuracy:.4f}, below the "
+                f"min_accuracy of {self.recipe.min_accuracy} now asked for"
             )
         damage = find_damage(self.path, manifest)
-        if damage:
-            return f"{self.path} is there, but damaged: {damage}; nothing was overwritten. {self._ways_out()}"
-        return None
-
-    def check_publishable(self) -> None:
-        """Make sure that the version can be published, or is there already.
-
-        Raises:
-            VersionConflict: it cannot; the text is `obstacle()`.
-        """
-        obstacle = self.obstacle()
-        if obstacle:
-            raise VersionConflict(obstacle)
+        return damage and f", but damaged: {damage}; nothing was overwritten"
 
     def _namesake(self) -> str | None:
         """What is in the way if the version was taken back, or another name stands for its number, as `009` for 9."""
-        names = sorted(entry.name for entry in self.base_path.iterdir()) if self.base_path.is_dir() else []
-        if f"{self.version}{QUARANTINED}" in names:
-            denied = self.base_path / f"{self.version}{QUARANTINED}"
+        denied = self.path.with_name(f"{self.version}{QUARANTINED}")
+        if os.path.lexists(denied):
             return (
                 f"{denied} is there: version {self.version} was taken back, and does not come back by itself. Give the "
                 f"new recipe another version number, or bring the old one back: mv {denied} {self.path}"
             )
-        twin = next((name for name in names if version_number(name) == self.version), None)
+        twin = served_names(self.base_path).get(self.version)
         return twin and (
             f"{self.base_path / twin} is version {self.version} to the server already. "
             "Rename it, or give the new recipe another version number"
-        )
-
-    def _ways_out(self) -> str:
-        return (
-            "A published version never changes: give the new recipe another version number or another --base-path, "
-            f"ask for the recipe that is there, or remove {self.path} if no server uses it."
         )

@@ -25,4 +25,4 @@ def test_names_that_are_registered_later_are_allowed_too():
     check = one_of(names)
     names["b"] = 2
     assert "b" == check.check_value("n", "b")
-    assert "one of a, b" == check.allowed
+    assert "one of a, b" == check.allowed()

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from tasks.recipes.recipe import KEYS, ActsOn, Recipe
+from tasks.recipes.recipe import KEYS, Recipe
 from tests import small
 from tests.conftest import ROOT
 
@@ -28,7 +28,6 @@ def test_every_default_passes_its_own_check(name):
 def test_gates_and_checkpoints_shape_nothing():
     """`shaping` leaves out what decides only whether a version is published, and where a training is cut."""
     assert {"min_accuracy", "max_regression", "segment"} == set(KEYS) - set(small.make_recipe().shaping())
-    assert not ActsOn.GATE.shapes
 
 
 MORE = '    dropout: float = _key(_accuracy, 0.25, _version, "share of the weights that are left out")\n'

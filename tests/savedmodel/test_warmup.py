@@ -5,10 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tasks.errors import ExportFailed
+from tasks.recipes.recipe import MOST_WARMUP_RECORDS
 from tasks.savedmodel import export as export_room
 from tasks.savedmodel.loaded_model import load_saved_model
 from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, read_logs, write_logs
-from tasks.savedmodel.warmup import MOST_RECORDS, WARMUP, replay_warmup, write_warmup
+from tasks.savedmodel.warmup import WARMUP, replay_warmup, write_warmup
 from tests import small
 from tests.savedmodel.versions import draw_weights, export
 
@@ -30,7 +31,7 @@ def test_records_ask_both_signatures_and_a_larger_batch(exported):
     assert third.classify_log.request.model_spec.signature_name == "serving_default"
 
 
-@pytest.mark.parametrize("records", [1, 2, 7, MOST_RECORDS])
+@pytest.mark.parametrize("records", [1, 2, 7, MOST_WARMUP_RECORDS])
 def test_as_many_records_as_asked_for_are_replayed(tree, records):
     """The number of records is a setting; however many, the same images give the same bytes."""
     path = tree / "1" / WARMUP
@@ -60,7 +61,7 @@ def test_a_file_that_is_none_is_refused(tree):
 
 def test_more_records_than_the_server_takes_are_refused(tree):
     """The server refuses the 1001st record, so nobody may publish it."""
-    write_logs(tree / "1" / WARMUP, [PredictionLog()] * (MOST_RECORDS + 1))
+    write_logs(tree / "1" / WARMUP, [PredictionLog()] * (MOST_WARMUP_RECORDS + 1))
     with pytest.raises(ExportFailed, match="1001 records; the server takes at most 1000"):
         _replay(tree / "1")
 

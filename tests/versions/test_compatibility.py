@@ -59,6 +59,7 @@ TENSOR = {"dtype": "float32", "shape": [-1]}
         (_changed(inputs__images__shape=[-1, 28, 28]), ["ask: input images: shape [-1, 784] -> [-1, 28, 28]"]),
         (_changed(outputs__scores__shape=[-1, 5]), ["ask: output scores: shape [-1, 10] -> [-1, 5]"]),
         (_changed(outputs__scores__shape=[-1, -1]), ["ask: output scores: shape [-1, 10] -> [-1, -1]"]),
+        (_changed(outputs__scores__shape=[]), ["ask: output scores: shape [-1, 10] -> []"]),
         (_changed(outputs__scores__shape=[1, 10]), []),
     ],
 )
