@@ -15,11 +15,15 @@ from tasks.data.arrays import Split
 from tasks.model.architectures import find_architecture
 from tasks.release import find_fault
 from tasks.savedmodel.export import export_version
+from tasks.serving import promotion
+from tasks.serving.config_file import find_model, read_config
 from tasks.serving.rollout import Rollout
+from tasks.serving.servers import find_servers
 from tasks.serving.transaction import ServedModel
 from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
 from tests import small
+from tests.serving.config_server import ConfigServer
 
 __all__ = ["quiet_tensorflow"]
 
@@ -74,6 +78,20 @@ def nobody():
 
 
 @pytest.fixture
+def server(base_path, config_path):
+    """A server of the versions 1 and 2."""
+    write_config(config_path, base_path, 1, 2)
+    with ConfigServer(config_path) as running:
+        yield running
+
+
+@pytest.fixture
+def rollout(server):
+    """That server, over gRPC and over REST."""
+    return Rollout("mnist", find_servers([server.address, server.url]), 5.0)
+
+
+@pytest.fixture
 def release(run_here):
     """Run `luigi ...` in this process, where TensorFlow is imported already; gives what it printed."""
     return lambda *arguments: run_here(*arguments, check=0).stdout
@@ -104,3 +122,24 @@ def in_process():
 def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
     """A model in a config file; versions are verified, unless the test has a verdict of its own."""
     return ServedModel(config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path))
+
+
+def promote(served, label, version, rollout=None, why=""):
+    rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
+    return promotion.promote(served, label, version, rollout, why=why)
+
+
+def roll_back(served, label):
+    return promotion.roll_back(served, label, Rollout("mnist", (), 0.0, 0.0), why="")
+
+
+def loaded(served):
+    return list(find_model(read_config(served.config_path), served.base_path).model_version_policy.specific.versions)
+
+
+def write_config(config_path, base_path, *versions):
+    listed = " ".join(f"versions: {version}" for version in versions)
+    config_path.write_text(
+        f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"'
+        f" model_version_policy {{ specific {{ {listed} }} }} }} }}"
+    )

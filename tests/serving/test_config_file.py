@@ -4,6 +4,7 @@ import pytest
 
 from tasks.errors import InvalidServingConfig
 from tasks.serving.config_file import find_model, labels, read_config
+from tests.serving.conftest import promote
 
 CONFIG = """
 model_config_list {
@@ -61,3 +62,22 @@ def test_a_folder_in_its_place_is_named(tmp_path):
     """A config path that is a folder cannot be read."""
     with pytest.raises(InvalidServingConfig, match="cannot be read"):
         read_config(tmp_path)
+
+
+def test_the_file_keeps_its_mode(served):
+    """Whoever could read it still can: the server, for one."""
+    served.config_path.write_text("")
+    served.config_path.chmod(0o664)
+    promote(served, "stable", 1)
+    assert 0o664 == served.config_path.stat().st_mode & 0o777
+
+
+def test_a_comment_is_kept_beside_the_file(served):
+    """A text with a comment is put aside before it is replaced; a '#' in a string is no comment."""
+    text = '# mine\nmodel_config_list { config { name: "a#b" base_path: "/a" } }\n'
+    served.config_path.write_text(text)
+    promote(served, "stable", 1)
+    (kept,) = served.config_path.parent.glob("models.config.*.by-hand")
+    assert text == kept.read_text()
+    promote(served, "stable", 2)
+    assert 1 == len(list(served.config_path.parent.glob("*.by-hand")))
