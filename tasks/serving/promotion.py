@@ -8,7 +8,6 @@ is available (or the stated time passes), and only then the label is moved: two 
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from tasks.errors import ReleaseRefused, RolloutFailed
 from tasks.serving.release_log import Move
@@ -23,12 +22,12 @@ ROLL_BACK = "RollBack"
 
 
 def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, why: str) -> list[Move]:
-    """Point a label at a version; for arguments, result and errors see `_move_label`."""
+    """Point a label at a version, as `_move_label` does it."""
     return _move_label(served, label, lambda _: version, rollout, why=why, task="PromoteVersion")
 
 
 def roll_back(served: ServedModel, label: str, rollout: Rollout, *, why: str) -> list[Move]:
-    """Point a label at what it pointed at before its last move; for arguments, result and errors see `_move_label`."""
+    """Point a label at what it pointed at before its last move, as `_move_label` does it."""
 
     def previous(edit: Edit) -> int:
         if is_rolled_back(served, label):
@@ -50,37 +49,22 @@ def is_rolled_back(served: ServedModel, label: str) -> bool:
     return bool(moves) and moves[-1].task == ROLL_BACK and moves[-1].after == served.labels().get(label)
 
 
-def check_ours(base_path: Path, version: int) -> None:
-    """Make sure that a version is there and was made by this pipeline.
-
-    Raises:
-        ReleaseRefused: it does not exist, or in its place is something else.
-    """
-    published = find_versions(base_path)
+def check_fit(served: ServedModel, version: int) -> None:
+    """Make sure that a version is there, was made by this pipeline and may be loaded; raises ReleaseRefused."""
+    path, published = served.base_path / str(version), find_versions(served.base_path)
     if version not in published:
         there = ", ".join(map(str, published)) or "none"
-        raise ReleaseRefused(f"version {version} does not exist in {base_path}; published are {there}")
-    if read_manifest(base_path / str(version)) is None:
-        raise ReleaseRefused(
-            f"{base_path / str(version)} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it"
-        )
+        raise ReleaseRefused(f"version {version} does not exist in {served.base_path}; published are {there}")
+    if read_manifest(path) is None:
+        raise ReleaseRefused(f"{path} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it")
+    if why := served.why_unfit(version):
+        raise ReleaseRefused(why)
 
 
 def _move_label(
     served: ServedModel, label: str, choose: Callable[[Edit], int], rollout: Rollout, *, why: str, task: str
 ) -> list[Move]:
-    """Move a label in two phases.
-
-    Args:
-        served: the model and its config file.
-        label: which one.
-        choose: where to, from what the config file and the log say.
-        rollout: the servers to wait for.
-        why: for the log.
-        task: for the log.
-
-    Returns:
-        The move, or nothing where the label pointed there already.
+    """Move a label in two phases; gives the move, or nothing where the label pointed there already.
 
     Raises:
         ReleaseRefused: there is nowhere to move it, or somebody else moved it meanwhile.
@@ -89,8 +73,7 @@ def _move_label(
     with served.edit() as edit:
         version, before = choose(edit), edit.labels.get(label)
         _warn_of_stale_labels(edit, label)
-    check_ours(served.base_path, version)
-    served.check_fit(version)
+    check_fit(served, version)
     rollout.check_answers()
     give_up = time.monotonic() + rollout.timeout_seconds
     former: bytes | None = None  # the policy
@@ -106,8 +89,8 @@ def _move_label(
                 if task == ROLL_BACK and now != before:
                     raise ReleaseRefused(f"label {label!r} was moved to {now} meanwhile; look at {served.log.path}")
                 if version not in edit.versions:
-                    path = served.base_path / str(version)
-                    raise ReleaseRefused(f"{path} has gone meanwhile; label {label!r} stays where it is")
+                    gone = served.base_path / str(version)
+                    raise ReleaseRefused(f"{gone} has gone meanwhile; label {label!r} stays where it is")
                 if version in edit.loaded():
                     return _point(edit, label, version, task=task, why=why)
             if time.monotonic() > give_up:  # else once more: another promotion has taken the version off the policy

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.errors import ReleaseRefused
-from tasks.serving.promotion import check_ours
+from tasks.serving.promotion import check_fit
 from tasks.serving.transaction import Edit, ServedModel
 from tasks.storage import publishing
 from tasks.storage.disk_errors import check_writable, explain_os_errors
@@ -59,8 +59,7 @@ def removable(edit: Edit, keep: int) -> list[int]:
 def _newest_good(served: ServedModel) -> int | None:
     for version in reversed(find_versions(served.base_path)):
         with contextlib.suppress(ReleaseRefused):
-            check_ours(served.base_path, version)
-            served.check_fit(version)
+            check_fit(served, version)
             return version
     return None
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import InvalidServingConfig, ReleaseRefused
+from tasks.errors import InvalidServingConfig
 from tasks.serving import policy
 from tasks.serving.config_file import find_model, labels, read_config, write_config
 from tasks.serving.release_log import Move, ReleaseLog
@@ -28,9 +29,8 @@ FOUND = "found in the config file: changed by hand"
 class ServedModel:
     """A model as the servers' config file has it.
 
-    `config_path` is the file, `base_path` the folder of its versions; the newest `keep_loaded` versions that are fit
-    are loaded whether they have a label or not. `verdict` says why a version must not be loaded, None if it may; it is
-    asked once for each version.
+    The newest `keep_loaded` versions that are fit are loaded whether they have a label or not. `verdict` says why a
+    version must not be loaded, None if it may.
     """
 
     config_path: Path
@@ -38,7 +38,6 @@ class ServedModel:
     name: str
     keep_loaded: int
     verdict: Callable[[int], str | None]
-    _verdicts: dict[int, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def log(self) -> ReleaseLog:
@@ -53,17 +52,10 @@ class ServedModel:
         """The moves of this model, oldest first; raises InvalidReleaseLog."""
         return [move for move in self.log.moves() if (move.config, move.model) == (self.config_path.name, self.name)]
 
-    def why_unfit(self, version: int) -> str | None:
-        """Why a version must not be loaded; None if it may."""
-        if version not in self._verdicts:
-            self._verdicts[version] = self.verdict(version)
-        return self._verdicts[version]
-
-    def check_fit(self, version: int) -> None:
-        """Make sure that a version may be loaded; raises ReleaseRefused."""
-        why = self.why_unfit(version)
-        if why:
-            raise ReleaseRefused(why)
+    @cached_property
+    def why_unfit(self) -> Callable[[int], str | None]:
+        """The verdict, which takes seconds and is asked once for each version."""
+        return cache(self.verdict)
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[Edit]:
@@ -135,8 +127,9 @@ class Edit:
 
     def move(self, label: str | None, before: int | None, after: int | None, *, task: str, why: str) -> Move:
         """A line for the log."""
-        names = (self.served.config_path.name, self.served.name, str(self.served.base_path))
-        return Move(task, *names, label=label, before=before, after=after, why=why)
+        config, base_path = self.served.config_path.name, str(self.served.base_path)
+        about = {"task": task, "model": self.served.name, "base_path": base_path, "config": config}
+        return Move(label=label, before=before, after=after, why=why, **about)
 
     def publish(self, moves: Sequence[Move] = (), *, first: Callable[[], None] = lambda: None) -> None:
         """Put the moves on record, do `first`, and write the config file if anything changed.
