@@ -23,7 +23,7 @@ def is_done(served: ServedModel, version: int) -> bool:
     if not is_quarantined(served.base_path, version):
         return False
     with served.edit() as edit:
-        return version not in edit.labels.values() and version not in _listed(edit)
+        return version not in edit.labels.values() and version not in edit.listed()
 
 
 def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:
@@ -75,11 +75,6 @@ def _rename(path: Path, target: Path) -> None:
     except OSError as error:
         raise StorageFailed(f"{path}: cannot be renamed: {error.strerror}; no label was moved") from error
     publishing.flush(path.parent)
-
-
-def _listed(edit: Edit) -> set[int]:
-    """The versions that the policy names."""
-    return edit.loaded() if edit.policy.WhichOneof("policy_choice") == "specific" else set()
 
 
 def _denied(base_path: Path, version: int) -> Path:

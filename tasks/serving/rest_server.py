@@ -18,12 +18,11 @@ LARGEST_ANSWER = 1 << 24  # bytes
 
 @dataclass(frozen=True)
 class RestServer:
-    """A model server at `http://host:port` or `https://host:port`, asked past any proxy."""
+    """A ModelServer at `http://host:port` or `https://host:port`, asked past any proxy."""
 
     address: str
 
     def statuses(self, model: str) -> list[VersionStatus]:
-        """What it says about each version of a model."""
         code, answer = self._exchange("GET", f"/v1/models/{quote(model)}")
         if code == NOT_FOUND and isinstance(answer, dict) and "error" in answer:
             return []
@@ -38,7 +37,6 @@ class RestServer:
             raise RolloutFailed(f"{self.address}: {_describe(code, answer, 'model status')}") from error
 
     def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
-        """The scores with which a version answers a golden request."""
         where = f"/v1/models/{quote(model)}/versions/{version}:{kind}"
         code, answer = self._exchange("POST", where, json.dumps(request))
         try:

@@ -59,9 +59,7 @@ class ServedModel:
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[Edit]:
-        """Hold the lock of the config file, so that what is read stays true until it is written.
-
-        What a killed process left half written beside the file is swept first.
+        """Hold the lock of the config file; what a killed process left half written beside it is swept first.
 
         Raises:
             InvalidServingConfig: the file cannot be parsed, or holds something else under this model's name.
@@ -111,12 +109,16 @@ class Edit:
         """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
         return set() if self.is_new else policy.loaded_versions(self.policy, self.versions)
 
+    def listed(self) -> set[int]:
+        """The versions that the policy names."""
+        return set(self.policy.specific.versions)
+
     def wanted(self) -> set[int]:
         """The versions to be loaded: those with a label, and the newest fit ones."""
         return {*self.labels.values(), *policy.newest_fit(self.versions, self.served.keep_loaded, self._is_fit)}
 
     def load(self, versions: Iterable[int]) -> None:
-        """Let the policy say which versions are loaded; one that loads all of them is left as it is."""
+        """Let the policy name these versions, unless it loads all of them."""
         policy.load(self.policy, set(versions))
 
     def drop(self, versions: Collection[int]) -> None:

@@ -121,4 +121,4 @@ def test_a_value_that_is_not_allowed_is_refused(given):
 def test_a_version_that_is_written_is_read_again(version):
     """Luigi hands the number to its workers as text."""
     parameter = VersionParameter()
-    assert version == parameter.parse(parameter.serialize(version))
+    assert version == parameter.normalize(parameter.parse(parameter.serialize(version)))
