@@ -23,7 +23,7 @@ def is_done(served: ServedModel, version: int) -> bool:
     if not is_quarantined(served.base_path, version):
         return False
     with served.edit() as edit:
-        return version not in edit.labels.values() and version not in edit.listed()
+        return version not in edit.labels.values() and version not in edit.loaded()
 
 
 def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:

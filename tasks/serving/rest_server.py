@@ -27,12 +27,8 @@ class RestServer:
         if code == NOT_FOUND and isinstance(answer, dict) and "error" in answer:
             return []
         try:
-            return [
-                VersionStatus(
-                    int(entry["version"]), str(entry["state"]), " ".join(entry["status"]["error_message"].split())
-                )
-                for entry in answer["model_version_status"]
-            ]
+            told = [(entry, entry["status"]["error_message"].split()) for entry in answer["model_version_status"]]
+            return [VersionStatus(int(entry["version"]), str(entry["state"]), " ".join(words)) for entry, words in told]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RolloutFailed(f"{self.address}: {_describe(code, answer, 'model status')}") from error
 
@@ -46,11 +42,17 @@ class RestServer:
 
     def _exchange(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
         """The status and the JSON of an answer (the beginning of its text, if it is not JSON)."""
+        import requests
+
         answers: list[tuple[int, bytes] | Exception] = []
+        given = {"data": body, "timeout": servers.CALL_SECONDS, "stream": True, "allow_redirects": False}
 
         def ask() -> None:
             try:
-                answers.append(_request(method, self.address + path, body))
+                with requests.Session() as session:
+                    session.trust_env = False  # past any proxy
+                    with session.request(method, self.address + path, **given) as response:
+                        answers.append((response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)))
             except Exception as error:  # noqa: BLE001 - told below
                 answers.append(error)
 
@@ -66,17 +68,6 @@ class RestServer:
             return status, json.loads(content)
         except ValueError:
             return status, content[:100].decode(errors="replace")
-
-
-def _request(method: str, url: str, body: str | None) -> tuple[int, bytes]:
-    import requests
-
-    with requests.Session() as session:
-        session.trust_env = False  # past any proxy
-        with session.request(
-            method, url, data=body, timeout=servers.CALL_SECONDS, stream=True, allow_redirects=False
-        ) as response:
-            return response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)
 
 
 def _reason(error: Exception) -> str:

@@ -109,10 +109,6 @@ class Edit:
         """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
         return set() if self.is_new else policy.loaded_versions(self.policy, self.versions)
 
-    def listed(self) -> set[int]:
-        """The versions that the policy names."""
-        return set(self.policy.specific.versions)
-
     def wanted(self) -> set[int]:
         """The versions to be loaded: those with a label, and the newest fit ones."""
         return {*self.labels.values(), *policy.newest_fit(self.versions, self.served.keep_loaded, self._is_fit)}
@@ -175,11 +171,9 @@ class Edit:
         served, config, path = self.served, self.config, self.served.config_path
         if config.WhichOneof("config") == "custom_model_config":
             raise InvalidServingConfig(f"{path}: holds a custom_model_config, which leaves no room for a model list")
-        model = find_model(config, served.base_path, served.name)
-        if model is not None:
+        if (model := find_model(config, served.base_path, served.name)) is not None:
             return model
-        model = find_model(config, served.base_path)
-        if model is not None:
+        if (model := find_model(config, served.base_path)) is not None:
             raise InvalidServingConfig(
                 f"{path}: {served.base_path} is served as model {model.name!r}; "
                 f"leave --model-name {served.name} out, or rename the model there"

@@ -60,9 +60,17 @@ def check_config(sections: tuple[str, ...]) -> None:
         keys = [key.replace("-", "_") for key in get_config()[section]]
         name, dot, version = section.partition(".")
         if section in TASKS:
-            _check_no_recipe_key(section, keys)
+            misplaced = [key for key in keys if key in SECTIONS[RECIPE]]
+            if misplaced:
+                raise InvalidParameter(
+                    f"luigi.cfg [{section}] {misplaced[0]}: recipe keys belong under [recipe] (all versions) "
+                    f"or [recipe.N] (version N)"
+                )
         elif section in SECTIONS or (name == RECIPE and dot):
-            _check_known(section, keys, SECTIONS[name])
+            unknown = [key for key in keys if key not in SECTIONS[name]]
+            if unknown:
+                allowed = ", ".join(SECTIONS[name])
+                raise InvalidParameter(f"luigi.cfg [{section}] {unknown[0]}: unknown key; allowed are {allowed}")
             if dot:
                 _check_version(section, version)
             elif name != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
@@ -84,21 +92,6 @@ def _look_up(name: str, given: Any, version: int | None) -> Value | None:
         if config.has_option(section, name):
             return key.check.check_value(name, config.get(section, name), f"luigi.cfg [{section}] ")
     return key.default
-
-
-def _check_known(section: str, keys: list[str], allowed: list[str]) -> None:
-    for key in keys:
-        if key not in allowed:
-            raise InvalidParameter(f"luigi.cfg [{section}] {key}: unknown key; allowed are {', '.join(allowed)}")
-
-
-def _check_no_recipe_key(section: str, keys: list[str]) -> None:
-    for key in keys:
-        if key in SECTIONS[RECIPE]:
-            raise InvalidParameter(
-                f"luigi.cfg [{section}] {key}: recipe keys belong under [recipe] (all versions) "
-                f"or [recipe.N] (version N)"
-            )
 
 
 def _check_version(section: str, version: str) -> None:
