@@ -50,7 +50,11 @@ class GrpcServer:
         message: Any
         if kind == "predict":
             message = predict_pb2.PredictRequest()
-            _fill(message.inputs[INPUT], request["instances"])
+            tensor, rows = message.inputs[INPUT], request["instances"]
+            tensor.dtype = FLOAT
+            for size in (len(rows), len(rows[0])):
+                tensor.tensor_shape.dim.add(size=size)
+            tensor.float_val.extend(chain.from_iterable(rows))
         else:
             message = classification_pb2.ClassificationRequest()
             for example in request["examples"]:
@@ -84,11 +88,3 @@ class GrpcServer:
             except grpc.RpcError as error:
                 details = " ".join((error.details() or "").split())
                 raise RolloutFailed(f"{self.address}: {method} fails: {error.code().name}: {details}") from error
-
-
-def _fill(tensor: Any, rows: list[list[float]]) -> None:
-    """Make a TensorProto hold a matrix of floats."""
-    tensor.dtype = FLOAT
-    for size in (len(rows), len(rows[0])):
-        tensor.tensor_shape.dim.add(size=size)
-    tensor.float_val.extend(chain.from_iterable(rows))

@@ -104,7 +104,7 @@ def _move_label(
 def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list[Move]:
     """The second phase, under the lock: the label, and a policy without what is no longer needed."""
     before = edit.labels.get(label)
-    edit.point(label, version)
+    edit.model.version_labels[label] = version
     edit.load(edit.wanted())
     moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
     edit.publish(moves)

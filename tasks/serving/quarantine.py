@@ -45,7 +45,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
                 f"{holders[0]}), or give --force, which leaves whoever asks for the label without an answer"
             )
         for label in holders:
-            edit.point(label, None)
+            del edit.model.version_labels[label]
         edit.drop([version])
         names = holders if is_renamed else [None, *holders]
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in names]

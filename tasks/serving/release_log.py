@@ -20,9 +20,6 @@ from tasks.serving.config_file import find_model, labels, read_config
 from tasks.storage import locks, publishing
 from tasks.storage.disk_errors import explain_os_errors
 
-LOG = "releases.jsonl"
-LOCK = ".releases.lock"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Move:
@@ -61,8 +58,8 @@ class ReleaseLog:
     """The log in one folder, and the lock under which that folder's config files are changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / LOG
-        self.lock_path = folder / LOCK
+        self.path = folder / "releases.jsonl"
+        self.lock_path = folder / ".releases.lock"
 
     def moves(self) -> list[Move]:
         """Every move that took place, oldest first; raises InvalidReleaseLog if a line is not one of this log."""

@@ -98,13 +98,6 @@ class Edit:
         """Where the label would be rolled back to."""
         return next((move.before for move in reversed(self.history) if move.label == label), None)
 
-    def point(self, label: str, version: int | None) -> None:
-        """Let a label point at a version, or at nothing."""
-        if version is None:
-            self.model.version_labels.pop(label, None)
-        else:
-            self.model.version_labels[label] = version
-
     def loaded(self) -> set[int]:
         """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
         return set() if self.is_new else policy.loaded_versions(self.policy, self.versions)

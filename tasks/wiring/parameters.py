@@ -21,9 +21,6 @@ class VersionParameter(luigi.Parameter):
 class VersionsParameter(luigi.Parameter):
     """A set of versions: `1,2,3`, `1-10`, `1-3,7`; sorted, each once, 10,000 at most."""
 
-    def parse(self, x: str) -> tuple[int, ...]:
-        return parse_versions(x)
-
     def serialize(self, x: tuple[int, ...]) -> str:
         return format_versions(x)
 
