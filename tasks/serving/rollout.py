@@ -71,8 +71,8 @@ class Rollout:
 
     def describe(self) -> list[str]:
         """One line for each server: the versions that it tells of."""
-        told = {server.address: ", ".join(map(str, server.statuses(self.model))) for server in self.servers}
-        return [f"{address}: {versions or 'nothing'}" for address, versions in told.items()]
+        told = [(server.address, server.statuses(self.model)) for server in self.servers]
+        return [f"{address}: {', '.join(map(str, statuses)) or 'nothing'}" for address, statuses in told]
 
     def replay(self, version: int, version_directory: Path) -> None:
         """Send each server the golden requests of a version.
