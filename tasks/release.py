@@ -6,46 +6,38 @@ servers serve a version, and compares what they answer. The config file of the s
 `releases.jsonl` beside it how it came to that.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import luigi
 
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.model.tensorflow_setup import import_tensorflow
 from tasks.recipes.checks import number, whole_number
+from tasks.serving import promotion, quarantine, retirement
+from tasks.serving.config_file import find_model, read_config
+from tasks.serving.rollout import Rollout
+from tasks.serving.servers import find_servers
+from tasks.serving.transaction import ServedModel
 from tasks.versions.numbers import MOST_VERSIONS
-from tasks.versions.tree import ERROR
+from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import (
-    CheckedParameter,
-    FolderParameter,
-    ListOfStringsParameter,
-    VersionParameter,
-)
-
-if TYPE_CHECKING:
-    from tasks.serving.rollout import Rollout
-    from tasks.serving.transaction import ServedModel
+from tasks.wiring.parameters import CheckedParameter, FolderParameter, ListOfStringsParameter, VersionParameter
 
 logger = logging.getLogger(__name__)
 
-LABEL = r"[a-zA-Z0-9_]+"
-LONGEST = 604_800  # seconds: a week
-SECONDS = number(f"a number of seconds from 0 to {LONGEST:,}", lambda seconds: 0 <= seconds <= LONGEST)
+WEEK = 604_800  # seconds
+SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
 
 
 class LabelParameter(luigi.Parameter):
     """A version label, as the server allows it."""
 
     def normalize(self, x: str) -> str:
-        """Refuse what the server would."""
-        if not re.fullmatch(LABEL, x):
+        if not re.fullmatch(r"[a-zA-Z0-9_]+", x):
             raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
         return x
 
@@ -83,13 +75,10 @@ class ReleaseTask(ReportedTask):
 
     def change(self) -> None:
         """Make it so."""
-        raise NotImplementedError  # each task below has its own
+        raise NotImplementedError
 
     def find_served(self) -> ServedModel:
         """The model as the config file has it."""
-        from tasks.serving.config_file import find_model, read_config
-        from tasks.serving.transaction import ServedModel
-
         config_path, base_path = Path(self.config_path).resolve(), Path(self.base_path)
         if base_path.resolve() in config_path.parents:
             raise InvalidParameter(
@@ -126,8 +115,6 @@ class PromoteVersion(LabelTask):
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
-        from tasks.serving import promotion
-
         promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
 
 
@@ -135,16 +122,12 @@ class RollBack(LabelTask):
     """A label points at what it pointed at before its last move; done once, whoever asks again."""
 
     def is_so(self) -> bool:
-        from tasks.serving import promotion
-
         is_done = promotion.is_rolled_back(self.find_served(), self.label)
         if is_done:
             logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
         return is_done
 
     def change(self) -> None:
-        from tasks.serving import promotion
-
         promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
 
 
@@ -155,13 +138,9 @@ class QuarantineVersion(ReleaseTask):
     force = luigi.BoolParameter(significant=False, description="even if a label points at it, which is then removed")
 
     def is_so(self) -> bool:
-        from tasks.serving import quarantine
-
         return quarantine.is_done(self.find_served(), self.version)
 
     def change(self) -> None:
-        from tasks.serving import quarantine
-
         quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
 
 
@@ -174,8 +153,6 @@ class RetireVersions(ReleaseTask):
     apply = luigi.BoolParameter(significant=False, description="remove them")
 
     def change(self) -> None:
-        from tasks.serving import retirement
-
         lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
 
@@ -188,14 +165,10 @@ class ConfirmRollout(ReleaseTask):
     timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
 
     def change(self) -> None:
-        from tasks.serving.promotion import check_ours
-        from tasks.versions.tree import find_versions
-
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
         served, rollout = self.find_served(), find_rollout(self)
-        check_ours(served.base_path, self.version)
-        served.check_fit(self.version)
+        promotion.check_fit(served, self.version)
         rollout.wait_for(self.version, listed_since=0.0)
         rollout.replay(self.version, served.base_path / str(self.version))
         published = ", ".join(map(str, find_versions(served.base_path)))
@@ -214,8 +187,5 @@ def find_fault(base_path: Path, version: int) -> str | None:
 
 def find_rollout(task: Any) -> Rollout:
     """The servers that a task names, and how long to wait for them; raises InvalidParameter."""
-    from tasks.serving.rollout import Rollout
-    from tasks.serving.servers import find_servers
-
     wait = getattr(task, "wait_seconds", 0.0)
     return Rollout(task.find_served().name, find_servers(task.server), task.timeout_seconds, wait)

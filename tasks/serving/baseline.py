@@ -17,8 +17,8 @@ def find_baseline(
 ) -> Baseline | None:
     """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
 
-    Of several models that are served from the folder, it is the newest version that a `stable` points at: one
-    version is measured, and whoever promotes them one after the other means the newest to be the standard.
+    Of several models that are served from the folder, the newest `stable` counts: whoever promotes them one after the
+    other means it to be the standard.
 
     Raises:
         InvalidServingConfig: the file cannot be read, or such a label points at a version that is gone.

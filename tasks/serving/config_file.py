@@ -15,25 +15,19 @@ from tasks.errors import InvalidServingConfig
 from tasks.storage import publishing
 
 BY_HAND = ".by-hand"
-_QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
+QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 
 
 def read_config(path: Path) -> Any:
-    """The ModelServerConfig in `path`; an empty one where there is no file.
-
-    Raises:
-        InvalidServingConfig: it cannot be read, or is not in that format; the text names file and line.
-    """
+    """The ModelServerConfig in `path`, an empty one where there is no file; raises InvalidServingConfig."""
     from google.protobuf import text_format
 
     try:
-        text = path.read_text(encoding="utf-8")
+        return text_format.Parse(path.read_text(encoding="utf-8"), _empty_config())
     except FileNotFoundError:
         return _empty_config()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
-    try:
-        return text_format.Parse(text, _empty_config())
     except text_format.ParseError as error:
         raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
 
@@ -41,10 +35,7 @@ def read_config(path: Path) -> Any:
 def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:
     """Replace the file; comments, which protobuf does not read, are first kept in a copy beside it.
 
-    Args:
-        path: the file.
-        config: what it shall say.
-        before_rename: called when the new text is safe on disk, right before it takes the place of the old.
+    `before_rename` is called when the new text is safe on disk, right before it takes the place of the old.
 
     Raises:
         InvalidServingConfig: what would be written does not read back the same.
@@ -55,17 +46,14 @@ def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) 
     text: str = text_format.MessageToString(config, as_utf8=True)
     if text_format.Parse(text, _empty_config()) != config:
         raise InvalidServingConfig(f"{path}: what would be written does not read back the same; left as it is")
-    if path.exists() and "#" in _QUOTED.sub("", (former := path.read_bytes()).decode()):
+    if path.exists() and "#" in QUOTED.sub("", (former := path.read_bytes()).decode()):
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         publishing.publish_file(path.with_name(f"{path.name}.{stamp}{BY_HAND}"), former)
     publishing.publish_file(path, text.encode(), before_rename=before_rename)
 
 
 def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
-    """The entry of the model that is served from `base_path`; None if there is none.
-
-    Two models may be served from one folder: with `name`, it is the one of that name; without, the first.
-    """
+    """The entry of the model that is served from `base_path`, of several the one of that name or the first."""
     return next((entry for entry in find_models(config, base_path) if name in {None, entry.name}), None)
 
 

@@ -4,6 +4,7 @@ import logging
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from tasks.errors import RolloutFailed
@@ -17,12 +18,11 @@ INPUT, OUTPUT = "images", "scores"  # of the signature `predict_images`
 
 @dataclass(frozen=True)
 class GrpcServer:
-    """A model server at `host:port`, asked without TLS and past any proxy."""
+    """A ModelServer at `host:port`, asked without TLS and past any proxy."""
 
     address: str
 
     def statuses(self, model: str) -> list[VersionStatus]:
-        """What it says about each version of a model."""
         import grpc
         from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
@@ -32,7 +32,7 @@ class GrpcServer:
             response = self._call(model_service_pb2_grpc.ModelServiceStub, "GetModelStatus", request)
         except RolloutFailed as error:
             cause: Any = error.__cause__
-            if cause is not None and cause.code() == grpc.StatusCode.NOT_FOUND:
+            if cause.code() == grpc.StatusCode.NOT_FOUND:
                 return []
             raise
         name = get_model_status_pb2.ModelVersionStatus.State.Name
@@ -45,20 +45,25 @@ class GrpcServer:
             raise RolloutFailed(f"{self.address}: answers what is no model status: {error}") from error
 
     def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
-        """The scores with which a version answers a golden request."""
         from tensorflow_serving.apis import classification_pb2, predict_pb2, prediction_service_pb2_grpc
 
-        message = predict_pb2.PredictRequest() if kind == "predict" else classification_pb2.ClassificationRequest()
-        message.model_spec.name = model
-        message.model_spec.version.value = version
-        message.model_spec.signature_name = request["signature_name"]
+        message: Any
         if kind == "predict":
-            _fill(message.inputs[INPUT], request["instances"])
+            message = predict_pb2.PredictRequest()
+            tensor, rows = message.inputs[INPUT], request["instances"]
+            tensor.dtype = FLOAT
+            for size in (len(rows), len(rows[0])):
+                tensor.tensor_shape.dim.add(size=size)
+            tensor.float_val.extend(chain.from_iterable(rows))
         else:
+            message = classification_pb2.ClassificationRequest()
             for example in request["examples"]:
                 features = message.input.example_list.examples.add().features
                 for name, values in example.items():
                     features.feature[name].float_list.value.extend(values)
+        message.model_spec.name = model
+        message.model_spec.version.value = version
+        message.model_spec.signature_name = request["signature_name"]
         response = self._call(prediction_service_pb2_grpc.PredictionServiceStub, kind.capitalize(), message)
         if kind == "predict":
             return self._rows(response.outputs[OUTPUT])
@@ -83,12 +88,3 @@ class GrpcServer:
             except grpc.RpcError as error:
                 details = " ".join((error.details() or "").split())
                 raise RolloutFailed(f"{self.address}: {method} fails: {error.code().name}: {details}") from error
-
-
-def _fill(tensor: Any, rows: list[list[float]]) -> None:
-    """Make a TensorProto hold a matrix of floats."""
-    tensor.dtype = FLOAT
-    for size in (len(rows), len(rows[0])):
-        tensor.tensor_shape.dim.add(size=size)
-    for row in rows:
-        tensor.float_val.extend(row)

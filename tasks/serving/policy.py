@@ -6,12 +6,7 @@ from typing import Any
 
 
 def loaded_versions(policy: Any, versions: Sequence[int]) -> set[int]:
-    """The versions that a server loads by a ServableVersionPolicy.
-
-    Args:
-        policy: `latest`, `all`, `specific`, or nothing set, which is `latest` with one version.
-        versions: those in the tree, oldest first.
-    """
+    """Those of `versions` (oldest first) that a server loads by a ServableVersionPolicy; an empty one is `latest`."""
     choice = policy.WhichOneof("policy_choice")
     if choice == "all":
         return set(versions)

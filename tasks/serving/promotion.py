@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 from tasks.errors import ReleaseRefused, RolloutFailed
@@ -26,12 +25,12 @@ ROLL_BACK = "RollBack"
 
 
 def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, why: str) -> list[Move]:
-    """Point a label at a version; for arguments, result and errors see `_move_label`."""
+    """Point a label at a version, as `_move_label` does it."""
     return _move_label(served, label, lambda _: version, rollout, why=why, task="PromoteVersion")
 
 
 def roll_back(served: ServedModel, label: str, rollout: Rollout, *, why: str) -> list[Move]:
-    """Point a label at what it pointed at before its last move; for arguments, result and errors see `_move_label`."""
+    """Point a label at what it pointed at before its last move, as `_move_label` does it."""
 
     def previous(edit: Edit) -> int:
         if is_rolled_back(served, label):
@@ -53,37 +52,22 @@ def is_rolled_back(served: ServedModel, label: str) -> bool:
     return bool(moves) and moves[-1].task == ROLL_BACK and moves[-1].after == served.labels().get(label)
 
 
-def check_ours(base_path: Path, version: int) -> None:
-    """Make sure that a version is there and was made by this pipeline.
-
-    Raises:
-        ReleaseRefused: it does not exist, or in its place is something else.
-    """
-    published = find_versions(base_path)
+def check_fit(served: ServedModel, version: int) -> None:
+    """Make sure that a version is there, was made by this pipeline and may be loaded; raises ReleaseRefused."""
+    path, published = served.base_path / str(version), find_versions(served.base_path)
     if version not in published:
         there = ", ".join(map(str, published)) or "none"
-        raise ReleaseRefused(f"version {version} does not exist in {base_path}; published are {there}")
-    if read_manifest(base_path / str(version)) is None:
-        raise ReleaseRefused(
-            f"{base_path / str(version)} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it"
-        )
+        raise ReleaseRefused(f"version {version} does not exist in {served.base_path}; published are {there}")
+    if read_manifest(path) is None:
+        raise ReleaseRefused(f"{path} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it")
+    if why := served.why_unfit(version):
+        raise ReleaseRefused(why)
 
 
 def _move_label(
     served: ServedModel, label: str, choose: Callable[[Edit], int], rollout: Rollout, *, why: str, task: str
 ) -> list[Move]:
-    """Move a label in two phases.
-
-    Args:
-        served: the model and its config file.
-        label: which one.
-        choose: where to, from what the config file and the log say.
-        rollout: the servers to wait for.
-        why: for the log.
-        task: for the log.
-
-    Returns:
-        The move, or nothing where the label pointed there already.
+    """Move a label in two phases; gives the move, or nothing where the label pointed there already.
 
     Raises:
         ReleaseRefused: there is nowhere to move it, or somebody else moved it meanwhile.
@@ -92,8 +76,7 @@ def _move_label(
     with served.edit() as edit:
         version, known = choose(edit), edit.count_moves(label)
         _warn_of_stale_labels(edit, label)
-    check_ours(served.base_path, version)
-    served.check_fit(version)
+    check_fit(served, version)
     rollout.check_answers()
     give_up = time.monotonic() + rollout.timeout_seconds
     former = widened = None
@@ -112,8 +95,8 @@ def _move_label(
                     now = edit.labels.get(label)
                     raise ReleaseRefused(f"label {label!r} was moved to {now} meanwhile; look at {served.log.path}")
                 if version not in edit.versions:
-                    path = served.base_path / str(version)
-                    raise ReleaseRefused(f"{path} has gone meanwhile; label {label!r} stays where it is")
+                    gone = served.base_path / str(version)
+                    raise ReleaseRefused(f"{gone} has gone meanwhile; label {label!r} stays where it is")
                 if version in edit.loaded():
                     return _point(edit, label, version, task=task, why=why)
             if time.monotonic() > give_up:  # else once more: another promotion has taken the version off the policy
@@ -127,7 +110,7 @@ def _move_label(
 def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list[Move]:
     """The second phase, under the lock: the label, and a policy without what is no longer needed."""
     before = edit.labels.get(label)
-    edit.point(label, version)
+    edit.model.version_labels[label] = version
     edit.load(edit.wanted())
     moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
     edit.publish(moves)

@@ -23,7 +23,7 @@ def is_done(served: ServedModel, version: int) -> bool:
     if not is_quarantined(served.base_path, version):
         return False
     with served.edit() as edit:
-        return version not in edit.labels.values() and version not in _listed(edit)
+        return version not in edit.labels.values() and version not in edit.loaded()
 
 
 def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:
@@ -45,7 +45,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
                 f"{holders[0]}), or give --force, which leaves whoever asks for the label without an answer"
             )
         for label in holders:
-            edit.point(label, None)
+            del edit.model.version_labels[label]
         edit.drop([version])
         names = holders if is_renamed else [None, *holders]
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in names]
@@ -76,11 +76,6 @@ def _rename(path: Path, target: Path) -> None:
     except OSError as error:
         raise StorageFailed(f"{path}: cannot be renamed: {error.strerror}; no label was moved") from error
     publishing.flush(path.parent)
-
-
-def _listed(edit: Edit) -> set[int]:
-    """The versions that the policy names."""
-    return edit.loaded() if edit.policy.WhichOneof("policy_choice") == "specific" else set()
 
 
 def _denied(base_path: Path, version: int) -> Path:

@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,42 +20,28 @@ from tasks.serving.config_file import find_model, labels, read_config
 from tasks.storage import locks, publishing
 from tasks.storage.disk_errors import explain_os_errors
 
-LOG = "releases.jsonl"
-LOCK = ".releases.lock"
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Move:
     """A label that pointed at one version and now points at another, or a version that was taken out of the tree.
 
     `before` and `after` are versions, None for nothing. Without a label, `before` is the version that is gone.
     """
 
-    task: str
-    config: str
-    model: str
-    base_path: str
+    when: str = ""
     label: str | None
     before: int | None
     after: int | None
     why: str
-    when: str = ""
+    task: str
+    model: str
+    base_path: str
+    config: str
 
     def as_line(self) -> str:
-        """The line in the log."""
-        return json.dumps(
-            {
-                "when": self.when,
-                "label": self.label,
-                "from": self.before,
-                "to": self.after,
-                "why": self.why,
-                "task": self.task,
-                "model": self.model,
-                "base_path": self.base_path,
-                "config": self.config,
-            }
-        )
+        """The line in the log, where `before` and `after` are called `from` and `to`."""
+        names = {"before": "from", "after": "to"}
+        return json.dumps({names.get(name, name): value for name, value in asdict(self).items()})
 
     @classmethod
     def from_line(cls, line: str) -> Move:
@@ -72,17 +58,12 @@ class ReleaseLog:
     """The log in one folder, and the lock under which that folder's config files are changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / LOG
-        self.lock_path = folder / LOCK
+        self.path = folder / "releases.jsonl"
+        self.lock_path = folder / ".releases.lock"
 
     def moves(self) -> list[Move]:
-        """Every move that took place, oldest first.
-
-        Raises:
-            InvalidReleaseLog: a line is not one of this log.
-        """
-        moves = [self._read(number, line) for number, line in enumerate(self._lines(), 1)]
-        return moves[: len(moves) - self._count_void(moves)]
+        """Every move that took place, oldest first; raises InvalidReleaseLog if a line is not one of this log."""
+        return [move for _, move in self._read()]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -106,11 +87,7 @@ class ReleaseLog:
 
     def cut_off_void(self) -> None:
         """Cut off lines of moves that were not made, and part of a line; to be called locked."""
-        lines = self._lines()
-        kept = lines[
-            : len(lines) - self._count_void([self._read(number, line) for number, line in enumerate(lines, 1)])
-        ]
-        self.cut_off(sum(len(line.encode(errors="surrogateescape")) + 1 for line in kept))
+        self.cut_off(sum(len(line) + 1 for line, _ in self._read()))
 
     def cut_off(self, size: int) -> None:
         """Cut off what comes after that many bytes; to be called locked."""
@@ -122,21 +99,17 @@ class ReleaseLog:
         """How many bytes the log has."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def _lines(self) -> list[str]:
-        """The lines as they are; one without an end is still being written, or never will be."""
-        try:
-            return self.path.read_bytes().decode(errors="surrogateescape").split("\n")[:-1]
-        except FileNotFoundError:
-            return []
-
-    def _count_void(self, moves: Sequence[Move]) -> int:
-        """How many moves of the last transaction, counted from its end, did not take place."""
-        count = 0
-        while (
-            count < len(moves) and moves[-1 - count].when == moves[-1].when and not self._took_place(moves[-1 - count])
-        ):
-            count += 1
-        return count
+    def _read(self) -> list[tuple[bytes, Move]]:
+        """The lines and what they tell, without those at the end of the last transaction that did not take place."""
+        content = b""
+        with contextlib.suppress(FileNotFoundError):
+            content = self.path.read_bytes()
+        lines = content.split(b"\n")[:-1]  # one without an end is still being written, or never will be
+        told = [(line, self._parse(number, line)) for number, line in enumerate(lines, 1)]
+        last = told[-1][1].when if told else ""
+        while told and told[-1][1].when == last and not self._took_place(told[-1][1]):
+            told.pop()
+        return told
 
     def _took_place(self, move: Move) -> bool:
         """Whether a move is visible, or what it changed was changed since (by hand: the move came before that)."""
@@ -153,9 +126,9 @@ class ReleaseLog:
         model = find_model(read_config(config_path), Path(move.base_path), move.model)
         return labels(model).get(move.label) == move.after
 
-    def _read(self, number: int, line: str) -> Move:
+    def _parse(self, number: int, line: bytes) -> Move:
         try:
-            return Move.from_line(line)
+            return Move.from_line(line.decode(errors="surrogateescape"))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidReleaseLog(
                 f"{self.path}, line {number}: not a line of this log ({error}); nothing was changed. "

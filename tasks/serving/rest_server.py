@@ -18,27 +18,21 @@ LARGEST_ANSWER = 1 << 24  # bytes
 
 @dataclass(frozen=True)
 class RestServer:
-    """A model server at `http://host:port` or `https://host:port`, asked past any proxy."""
+    """A ModelServer at `http://host:port` or `https://host:port`, asked past any proxy."""
 
     address: str
 
     def statuses(self, model: str) -> list[VersionStatus]:
-        """What it says about each version of a model."""
         code, answer = self._exchange("GET", f"/v1/models/{quote(model)}")
         if code == NOT_FOUND and isinstance(answer, dict) and "error" in answer:
             return []
         try:
-            return [
-                VersionStatus(
-                    int(entry["version"]), str(entry["state"]), " ".join(entry["status"]["error_message"].split())
-                )
-                for entry in answer["model_version_status"]
-            ]
+            told = [(entry, entry["status"]["error_message"].split()) for entry in answer["model_version_status"]]
+            return [VersionStatus(int(entry["version"]), str(entry["state"]), " ".join(words)) for entry, words in told]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RolloutFailed(f"{self.address}: {_describe(code, answer, 'model status')}") from error
 
     def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
-        """The scores with which a version answers a golden request."""
         where = f"/v1/models/{quote(model)}/versions/{version}:{kind}"
         code, answer = self._exchange("POST", where, json.dumps(request))
         try:
@@ -48,11 +42,18 @@ class RestServer:
 
     def _exchange(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
         """The status and the JSON of an answer (the beginning of its text, if it is not JSON)."""
+        import requests
+
         answers: list[tuple[int, bytes] | Exception] = []
+        given = {"data": body, "timeout": servers.CALL_SECONDS, "stream": True, "allow_redirects": False}
 
         def ask() -> None:
             try:
-                answers.append(_request(method, self.address + path, body))
+                with requests.Session() as session:
+                    session.trust_env = False  # past any proxy
+                    session.get_redirect_target = lambda _: None  # or a redirection's body is read without a cap
+                    with session.request(method, self.address + path, **given) as response:
+                        answers.append((response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)))
             except Exception as error:  # noqa: BLE001 - told below
                 answers.append(error)
 
@@ -68,18 +69,6 @@ class RestServer:
             return status, json.loads(content)
         except ValueError:
             return status, content[:100].decode(errors="replace")
-
-
-def _request(method: str, url: str, body: str | None) -> tuple[int, bytes]:
-    import requests
-
-    with requests.Session() as session:
-        session.trust_env = False  # past any proxy
-        session.get_redirect_target = lambda _: None  # or a redirection is read to its end, however long it is
-        with session.request(
-            method, url, data=body, timeout=servers.CALL_SECONDS, stream=True, allow_redirects=False
-        ) as response:
-            return response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)
 
 
 def _reason(error: Exception) -> str:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.errors import ReleaseRefused
-from tasks.serving.promotion import check_ours
-from tasks.serving.transaction import Edit, ServedModel
+from tasks.serving.promotion import check_fit
+from tasks.serving.transaction import ServedModel
 from tasks.storage import publishing
 from tasks.storage.disk_errors import check_writable, explain_os_errors
 from tasks.versions.tree import find_versions
@@ -20,10 +20,12 @@ MIB = 1 << 20
 
 
 def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str]:
-    """Remove old versions; with `apply` false, only say which. Returns a line for each and one for all.
+    """Remove old versions, or only say which; gives a line for each and one for all.
+
+    The newest `keep` stay, what a label points at or would be rolled back to, and the newest that passes its checks.
 
     Raises:
-        ReleaseRefused: no version is known to be good, so that none can be spared.
+        ReleaseRefused: there are no versions, or none that passes its checks.
         StorageFailed: they cannot be removed.
     """
     base_path = served.base_path
@@ -31,7 +33,9 @@ def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str
         raise ReleaseRefused(f"{base_path}: there are no versions")
     good = _newest_good(served)  # before the lock: it takes seconds
     with served.edit() as edit:
-        going = [version for version in removable(edit, keep) if version != good]
+        came_from = {edit.previous(label) for label in edit.labels}  # what the labels would be rolled back to
+        needed = {good, *edit.versions[-keep:], *edit.labels.values(), *came_from}
+        going = [version for version in edit.versions if version not in needed]
         if going and good not in edit.versions:
             raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
         sizes = [_size(base_path / str(version)) for version in going]
@@ -50,17 +54,10 @@ def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str
     return [*lines, f"{count}, {sum(sizes) / MIB:.1f} MiB {done}; {stay}"]
 
 
-def removable(edit: Edit, keep: int) -> list[int]:
-    """The versions that may go if the newest `keep` stay: none that a label points at, or would be rolled back to."""
-    needed = {*edit.versions[-keep:], *edit.labels.values(), *(edit.previous(label) for label in edit.labels)}
-    return [version for version in edit.versions if version not in needed]
-
-
 def _newest_good(served: ServedModel) -> int | None:
     for version in reversed(find_versions(served.base_path)):
         with contextlib.suppress(ReleaseRefused):
-            check_ours(served.base_path, version)
-            served.check_fit(version)
+            check_fit(served, version)
             return version
     return None
 

@@ -32,9 +32,7 @@ class Rollout:
     def wait_for(self, version: int, *, listed_since: float) -> None:
         """Wait until every server says that `version` is available, or, without servers, for the stated time.
 
-        Args:
-            version: which one.
-            listed_since: when the config file that lists it was written, in seconds since the epoch.
+        That counts from `listed_since`: when the config file that lists it was written, in seconds since the epoch.
 
         Raises:
             RolloutFailed: the version has failed on a server, or is not available when the time is up.
@@ -50,11 +48,11 @@ class Rollout:
             self._wait_for_one(server, version, deadline)
 
     def _wait_for_one(self, server: ModelServer, version: int, deadline: float) -> None:
-        told = ""
+        what, told = f"{server.address}: version {version} of {self.model}", ""
         while True:
-            problem = None
             try:
-                status = _find(server.statuses(self.model), version)
+                known = {status.version: status for status in server.statuses(self.model)}
+                status = known.get(version, VersionStatus(version, "not known", ""))
             except RolloutFailed as error:  # it may be starting; what it last said is told when the time is up
                 problem = str(error)
             else:
@@ -62,10 +60,8 @@ class Rollout:
                     logger.info("%s serves version %d of %s", server.address, version, self.model)
                     return
                 if status.state == END and status.error:
-                    raise RolloutFailed(
-                        f"{server.address}: version {version} of {self.model} failed there: {status.error}"
-                    )
-                problem = f"{server.address}: version {version} of {self.model} is {status.state} there"
+                    raise RolloutFailed(f"{what} failed there: {status.error}")
+                problem = f"{what} is {status.state} there"
             if problem != told:
                 logger.info("Waiting: %s", problem)
                 told = problem
@@ -75,17 +71,14 @@ class Rollout:
 
     def describe(self) -> list[str]:
         """One line for each server: the versions that it tells of."""
-        return [
-            f"{server.address}: {', '.join(map(str, server.statuses(self.model))) or 'nothing'}"
-            for server in self.servers
-        ]
+        told = [(server.address, server.statuses(self.model)) for server in self.servers]
+        return [f"{address}: {', '.join(map(str, statuses)) or 'nothing'}" for address, statuses in told]
 
     def replay(self, version: int, version_directory: Path) -> None:
         """Send each server the golden requests of a version.
 
         Raises:
-            RolloutFailed: a server does not answer, or gives another answer than when the version was exported; or
-                the version carries no golden requests.
+            RolloutFailed: there are none, or a server does not answer them as when the version was exported.
         """
         try:
             golden = read_golden(version_directory)
@@ -102,7 +95,3 @@ class Rollout:
                         f"the scores of {kind} differ by {difference:g}, allowed is {TOLERANCE:g}"
                     )
             logger.info("%s answers %d golden requests as when they were exported", server.address, len(golden))
-
-
-def _find(statuses: Sequence[VersionStatus], version: int) -> VersionStatus:
-    return next((status for status in statuses if status.version == version), VersionStatus(version, "not known", ""))

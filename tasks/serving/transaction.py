@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import InvalidServingConfig, ReleaseRefused
+from tasks.errors import InvalidServingConfig
 from tasks.serving import policy
 from tasks.serving.config_file import find_model, labels, read_config, write_config
 from tasks.serving.release_log import Move, ReleaseLog
@@ -28,9 +29,8 @@ FOUND = "found in the config file: changed by hand"
 class ServedModel:
     """A model as the servers' config file has it.
 
-    `config_path` is the file, `base_path` the folder of its versions; the newest `keep_loaded` versions that are fit
-    are loaded whether they have a label or not. `verdict` says why a version must not be loaded, None if it may; it is
-    asked once for each version.
+    The newest `keep_loaded` versions that are fit are loaded whether they have a label or not. `verdict` says why a
+    version must not be loaded, None if it may.
     """
 
     config_path: Path
@@ -38,7 +38,6 @@ class ServedModel:
     name: str
     keep_loaded: int
     verdict: Callable[[int], str | None]
-    _verdicts: dict[int, str | None] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def log(self) -> ReleaseLog:
@@ -53,23 +52,14 @@ class ServedModel:
         """The moves of this model, oldest first; raises InvalidReleaseLog."""
         return [move for move in self.log.moves() if (move.config, move.model) == (self.config_path.name, self.name)]
 
-    def why_unfit(self, version: int) -> str | None:
-        """Why a version must not be loaded; None if it may."""
-        if version not in self._verdicts:
-            self._verdicts[version] = self.verdict(version)
-        return self._verdicts[version]
-
-    def check_fit(self, version: int) -> None:
-        """Make sure that a version may be loaded; raises ReleaseRefused."""
-        why = self.why_unfit(version)
-        if why:
-            raise ReleaseRefused(why)
+    @cached_property
+    def why_unfit(self) -> Callable[[int], str | None]:
+        """The verdict, which takes seconds and is asked once for each version."""
+        return cache(self.verdict)
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[Edit]:
-        """Hold the lock of the config file, so that what is read stays true until it is written.
-
-        What a killed process left half written beside the file is swept first.
+        """Hold the lock of the config file; what a killed process left half written beside it is swept first.
 
         Raises:
             InvalidServingConfig: the file cannot be parsed, or holds something else under this model's name.
@@ -112,13 +102,6 @@ class Edit:
         """How often the label was moved: if it went away and came back, it is another number."""
         return sum(move.label == label for move in self.history)
 
-    def point(self, label: str, version: int | None) -> None:
-        """Let a label point at a version, or at nothing."""
-        if version is None:
-            self.model.version_labels.pop(label, None)
-        else:
-            self.model.version_labels[label] = version
-
     def loaded(self) -> set[int]:
         """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
         return set() if self.is_new else policy.loaded_versions(self.policy, self.versions)
@@ -128,7 +111,7 @@ class Edit:
         return {*self.labels.values(), *policy.newest_fit(self.versions, self.served.keep_loaded, self._is_fit)}
 
     def load(self, versions: Iterable[int]) -> None:
-        """Let the policy say which versions are loaded; one that loads all of them is left as it is."""
+        """Let the policy name these versions, unless it loads all of them."""
         policy.load(self.policy, set(versions))
 
     def drop(self, versions: Collection[int]) -> None:
@@ -139,8 +122,9 @@ class Edit:
 
     def move(self, label: str | None, before: int | None, after: int | None, *, task: str, why: str) -> Move:
         """A line for the log."""
-        names = (self.served.config_path.name, self.served.name, str(self.served.base_path))
-        return Move(task, *names, label=label, before=before, after=after, why=why)
+        config, base_path = self.served.config_path.name, str(self.served.base_path)
+        about = {"task": task, "model": self.served.name, "base_path": base_path, "config": config}
+        return Move(label=label, before=before, after=after, why=why, **about)
 
     def publish(self, moves: Sequence[Move] = (), *, first: Callable[[], None] = lambda: None) -> None:
         """Put the moves on record, do `first`, and write the config file if anything changed.
@@ -184,11 +168,9 @@ class Edit:
         served, config, path = self.served, self.config, self.served.config_path
         if config.WhichOneof("config") == "custom_model_config":
             raise InvalidServingConfig(f"{path}: holds a custom_model_config, which leaves no room for a model list")
-        model = find_model(config, served.base_path, served.name)
-        if model is not None:
+        if (model := find_model(config, served.base_path, served.name)) is not None:
             return model
-        model = find_model(config, served.base_path)
-        if model is not None:
+        if (model := find_model(config, served.base_path)) is not None:
             raise InvalidServingConfig(
                 f"{path}: {served.base_path} is served as model {model.name!r}; "
                 f"leave --model-name {served.name} out, or rename the model there"

@@ -1,7 +1,4 @@
-"""What Luigi does unless it is told otherwise: its settings, its log, and when a worker heeds SIGTERM.
-
-Nothing here knows what the tasks do.
-"""
+"""What Luigi does unless it is told otherwise: its settings, its log, and when a worker heeds SIGTERM."""
 
 import contextlib
 import logging

@@ -14,24 +14,14 @@ from tasks.versions.numbers import format_versions, parse_version, parse_version
 class VersionParameter(luigi.Parameter):
     """One version number: 1 to 2^63 - 1, the range of TensorFlow Serving's int64 without zero."""
 
-    def parse(self, x: str) -> int:
-        """Read a decimal number."""
-        return parse_version(x)
-
     def normalize(self, x: Any) -> int:
-        """Accept a number as well as its text."""
         return parse_version(str(x))
 
 
 class VersionsParameter(luigi.Parameter):
     """A set of versions: `1,2,3`, `1-10`, `1-3,7`; sorted, each once, 10,000 at most."""
 
-    def parse(self, x: str) -> tuple[int, ...]:
-        """Read numbers and ranges, separated by commas."""
-        return parse_versions(x)
-
     def serialize(self, x: tuple[int, ...]) -> str:
-        """Write them in the shortest form that `parse` reads."""
         return format_versions(x)
 
     def normalize(self, x: Any) -> tuple[int, ...]:
@@ -46,20 +36,18 @@ class FolderParameter(luigi.Parameter):
     """A folder as an absolute path: two projects on one scheduler then never share a task by accident."""
 
     def normalize(self, x: Any) -> str:
-        """Make it absolute, without `~`, `..` or a slash at its end; nothing stays nothing."""
+        """Without `~`, `..` or a slash at its end; nothing stays nothing."""
         folder = os.fspath(x)
         return os.path.abspath(Path(folder).expanduser()) if folder else ""  # noqa: PTH100 - resolve() follows links
 
 
 class ListOfStringsParameter(luigi.Parameter):
-    """Texts separated by commas."""
+    """Texts separated by commas; empty ones are dropped."""
 
     def parse(self, x: str) -> tuple[str, ...]:
-        """Split at commas; empty parts are dropped."""
         return tuple(part.strip() for part in x.split(",") if part.strip())
 
     def serialize(self, x: tuple[str, ...]) -> str:
-        """Join with commas."""
         return ",".join(x)
 
 
@@ -71,12 +59,11 @@ class CheckedParameter(luigi.Parameter):
         self._check = check
 
     def normalize(self, x: Any) -> Value:
-        """Refuse what is not allowed, under the parameter's name."""
         return self._check.check_value(self._attribute_name, x)
 
 
 class RecipeParameter(luigi.Parameter):
-    """A key of a recipe; None means not given, until `tasks.wiring.recipe_lookup` completes it."""
+    """A key of a recipe; None (no text) means not given, until `tasks.wiring.recipe_lookup` completes it."""
 
     def __init__(self, key: Key) -> None:
         significant = key.acts_on is not ActsOn.CHECKPOINTS
@@ -84,13 +71,10 @@ class RecipeParameter(luigi.Parameter):
         self._key = key
 
     def parse(self, x: str) -> str | None:
-        """Keep the text; nothing means not given."""
         return x or None
 
     def serialize(self, x: Any) -> str:
-        """Write it so that reading gives the same value."""
         return "" if x is None else str(x)
 
     def normalize(self, x: Any) -> Value | None:
-        """Refuse what is not allowed, under the key's name."""
         return None if x is None else self._key.check.check_value(self._key.name, x)

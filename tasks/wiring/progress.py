@@ -1,15 +1,14 @@
 """How a task shows on the scheduler's page how far it is."""
 
-import logging
 import time
 from collections.abc import Callable
 
 import luigi
 from luigi.rpc import RPCError
 
-SECONDS = 0.5  # between two reports
+from tasks.wiring.failures import luigi_logger
 
-luigi_logger = logging.getLogger("luigi-interface")
+SECONDS = 0.5  # between two reports
 
 
 def reporter(task: luigi.Task) -> Callable[[float, str], None]:
@@ -18,8 +17,7 @@ def reporter(task: luigi.Task) -> Callable[[float, str], None]:
     It does nothing outside a worker, calls the scheduler at most twice a second, and gives up for good when the
     scheduler does not answer: a training must not fail because nobody watches it.
     """
-    last = 0.0
-    gone = False
+    last, gone = 0.0, False
 
     def report(fraction: float, message: str) -> None:
         nonlocal last, gone

@@ -21,16 +21,15 @@ from tasks.recipes.recipe import KEYS
 from tasks.versions.numbers import parse_version
 
 RECIPE = "recipe"
-SECTION_NAMES = {key.section for key in KEYS.values()}
-SECTIONS = {section: [name for name, key in KEYS.items() if key.section == section] for section in SECTION_NAMES}
+SECTIONS = {one.section: [name for name, key in KEYS.items() if key.section == one.section] for one in KEYS.values()}
 TASKS = ("ExportVersion", "ExportAllVersions", "TrainModel")  # whose sections may not hold keys of a recipe
 
 
 def complete_values(given: Mapping[str, Any], version: int | None = None) -> dict[str, Value | None]:
-    """Complete and check what was given on the command line or in a call.
+    """Complete and check the keys that are in `given`, where None stands for not given.
 
     Args:
-        given: key -> value or its text, None for not given. Only keys that are in it are completed.
+        given: key -> value or its text, from the command line or a call.
         version: whose `[recipe.N]` applies; None for no section but `[recipe]`.
 
     Returns:
@@ -45,24 +44,33 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
         own = ARCHITECTURES[str(values["model"])]
         values.update({name: getattr(own, name) for name in ("optimizer", "learning_rate") if values[name] is None})
     if "batch_size" in values:
-        _check_batch_size(int(values["batch_size"] or 0), str(values["dataset"]))
+        available = DATASETS[str(values["dataset"])].training_images
+        if int(values["batch_size"] or 0) > available:
+            raise InvalidParameter(
+                f"batch_size = {values['batch_size']}: dataset {values['dataset']!r} has {available:,} training "
+                f"images; allowed are whole numbers from 1 to {available:,}"
+            )
     return values
 
 
 @lru_cache(maxsize=8)
 def check_config(sections: tuple[str, ...]) -> None:
-    """Make sure that whatever luigi.cfg says about recipes has an effect.
-
-    Raises:
-        InvalidParameter: it has not; the text names section, key, and what is allowed or where it belongs.
-    """
+    """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter."""
     for section in sections:
         keys = [key.replace("-", "_") for key in get_config()[section]]
         name, dot, version = section.partition(".")
         if section in TASKS:
-            _check_no_recipe_key(section, keys)
+            misplaced = [key for key in keys if key in SECTIONS[RECIPE]]
+            if misplaced:
+                raise InvalidParameter(
+                    f"luigi.cfg [{section}] {misplaced[0]}: recipe keys belong under [recipe] (all versions) "
+                    f"or [recipe.N] (version N)"
+                )
         elif section in SECTIONS or (name == RECIPE and dot):
-            _check_known(section, keys, SECTIONS[name])
+            unknown = [key for key in keys if key not in SECTIONS[name]]
+            if unknown:
+                allowed = ", ".join(SECTIONS[name])
+                raise InvalidParameter(f"luigi.cfg [{section}] {unknown[0]}: unknown key; allowed are {allowed}")
             if dot:
                 _check_version(section, version)
             elif name != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
@@ -84,30 +92,6 @@ def _look_up(name: str, given: Any, version: int | None) -> Value | None:
         if config.has_option(section, name):
             return key.check.check_value(name, config.get(section, name), f"luigi.cfg [{section}] ")
     return key.default
-
-
-def _check_batch_size(batch_size: int, dataset: str) -> None:
-    available = DATASETS[dataset].training_images
-    if batch_size > available:
-        raise InvalidParameter(
-            f"batch_size = {batch_size}: dataset {dataset!r} has {available:,} training images; "
-            f"allowed are whole numbers from 1 to {available:,}"
-        )
-
-
-def _check_known(section: str, keys: list[str], allowed: list[str]) -> None:
-    for key in keys:
-        if key not in allowed:
-            raise InvalidParameter(f"luigi.cfg [{section}] {key}: unknown key; allowed are {', '.join(allowed)}")
-
-
-def _check_no_recipe_key(section: str, keys: list[str]) -> None:
-    for key in keys:
-        if key in SECTIONS[RECIPE]:
-            raise InvalidParameter(
-                f"luigi.cfg [{section}] {key}: recipe keys belong under [recipe] (all versions) "
-                f"or [recipe.N] (version N)"
-            )
 
 
 def _check_version(section: str, version: str) -> None:

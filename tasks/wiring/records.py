@@ -17,10 +17,7 @@ from tasks.storage import publishing
 
 @contextlib.contextmanager
 def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
-    """Append one line to `work/records.jsonl` when the block succeeds: task, when, where, how long.
-
-    What the block puts into the dictionary that it gets is recorded too.
-    """
+    """Append one line when the block succeeds; what it puts into the dictionary that it gets is in it, too."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
     more: dict[str, Any] = {}
     yield more

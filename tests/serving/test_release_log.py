@@ -31,7 +31,7 @@ def test_a_line_that_is_cut_short_is_mended(served):
 
 def make_move(version, **given):
     about = {"config": "models.config", "model": "mnist", "base_path": "/models/mnist", "label": None, "after": None}
-    return Move("QuarantineVersion", **{**about, "before": version, "why": "bad\ndigits: \u2460", **given})
+    return Move(task="QuarantineVersion", **{**about, "before": version, "why": "bad\ndigits: \u2460", **given})
 
 
 def test_moves_are_read_as_they_were_written(tmp_path):
