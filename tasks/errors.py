@@ -25,6 +25,14 @@ class TrainingFailed(PipelineError):
     """A loss that is not finite, or a recipe that the data cannot serve."""
 
 
+class UnfitProcessor(PipelineError):
+    """A processor whose bits are not those of all others."""
+
+
+class EngineEnded(PipelineError):
+    """The process that ran a computation was killed, or crashed."""
+
+
 class ExportFailed(PipelineError):
     """A SavedModel that does not load again, or does not pass its gate."""
 

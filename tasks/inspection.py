@@ -12,25 +12,23 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.data.dataset import DATASETS
 from tasks.errors import InvalidParameter, VerificationFailed
+from tasks.execution import calls
+from tasks.execution.computations import verify_tree
 from tasks.execution.lineage import digest
-from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
-from tasks.storage import checksums, disk_errors, publishing
+from tasks.storage import checksums, publishing
+from tasks.storage.disk_errors import explain_os_errors
 from tasks.versions.manifest import Manifest, made_with, read_manifest
-from tasks.versions.tree import ERROR, Fault, served_names
+from tasks.versions.tree import ERROR, Fault, Verified, served_names
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
-
-if TYPE_CHECKING:
-    from tasks.savedmodel.verification import Verified
-
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
 
@@ -66,11 +64,11 @@ class VerifyVersions(InspectionTask):
     """
 
     def run(self) -> None:
-        prepare_tensorflow(int(complete_values({"threads": None})["threads"] or 0))
-        from tasks.savedmodel import verification
-
-        with disk_errors.explain_os_errors(Path(self.base_path)):
-            faults, versions = verification.verify_tree(Path(self.base_path), self.versions, report=reporter(self))
+        threads = int(complete_values({"threads": None})["threads"] or 0)
+        with explain_os_errors(Path(self.base_path)):
+            faults, versions = calls.run(
+                verify_tree, Path(self.base_path), self.versions, threads=threads, report=reporter(self)
+            )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
 

@@ -7,6 +7,7 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 """
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import luigi
 
 from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
+from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
 from tasks.execution.lineage import dataset_folder, lineage
-from tasks.model.tensorflow_setup import import_tensorflow
+from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.serving.baseline import find_baseline
@@ -31,7 +33,6 @@ from tasks.wiring.base_tasks import (
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.luigi_defaults import finished_first
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
@@ -148,23 +149,28 @@ class TrainModel(CompletedTask, TrainingParameters):
     def run(self) -> None:
         if self.directory.exists():
             logger.warning("%s is damaged; this segment is trained again", self.directory)
+        cores = os.cpu_count() or 1
+        if self.threads > cores:
+            logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
         needed = self.requires()
         previous = needed.get("previous")
         start = previous.training_iteration if previous else 0
         if previous:
             logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
-        with finished_first(), recorded(self, self.work_dir) as record:
+        with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
-                train_segment(
+                calls.run(
+                    train_segment,
                     aside,
                     self.recipe,
                     needed["dataset"].directory,
                     total_iterations=self.schedule_end,
                     start=start,
                     previous=previous and previous.directory,
+                    threads=self.threads,
                     report=reporter(self),
                 )
-            record["iterations"] = self.training_iteration - start
+            record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
 
 
 class ExportVersion(CompletedTask, ExportParameters):
@@ -181,6 +187,7 @@ class ExportVersion(CompletedTask, ExportParameters):
             self.find_baseline()
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
+        calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
         return {"dataset": self.needed_dataset, "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
@@ -211,7 +218,9 @@ class ExportVersion(CompletedTask, ExportParameters):
         with recorded(self, self.work_dir) as record:
             try:
                 with publishing.publish_directory(wanted.path) as aside:
-                    manifest, compared = export_version(aside, wanted, trained, arrays, baseline)
+                    manifest, compared = calls.run(
+                        export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
+                    )
             except FileExistsError:
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
@@ -234,9 +243,3 @@ class ExportAllVersions(ExportParameters, luigi.WrapperTask):
 
     def requires(self) -> list[luigi.Task]:
         return self.exports
-
-
-@ExportVersion.event_handler(luigi.Event.DEPENDENCY_DISCOVERED)
-def _import_before_the_fork(*_: luigi.Task) -> None:
-    """Something will be trained or exported: import TensorFlow in the parent, so that no forked worker has to."""
-    import_tensorflow()

@@ -8,6 +8,8 @@ servers serve a version, and compares what they answer. The config file of the s
 
 import logging
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,17 +17,20 @@ from typing import Any
 import luigi
 
 from tasks.errors import InvalidParameter, PipelineError
-from tasks.model.tensorflow_setup import import_tensorflow
+from tasks.execution import calls
+from tasks.execution.computations import verify_version
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import promotion, quarantine, retirement
 from tasks.serving.config_file import find_model, read_config
 from tasks.serving.rollout import Rollout
-from tasks.serving.servers import find_servers
+from tasks.serving.servers import ModelServer, VersionStatus, find_servers
 from tasks.serving.transaction import ServedModel
+from tasks.versions.golden import Rows
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import CheckedParameter, FolderParameter, ListOfStringsParameter, VersionParameter
+from tasks.wiring.recipe_lookup import complete_values
 
 logger = logging.getLogger(__name__)
 
@@ -178,14 +183,34 @@ class ConfirmRollout(ReleaseTask):
 
 def find_fault(base_path: Path, version: int) -> str | None:
     """Why a version must not be served, by verification; None if it may."""
-    import_tensorflow()  # quietly, before verification and the stubs of the servers do
-    from tasks.savedmodel.verification import verify_version
-
-    errors = [fault.message for fault in verify_version(base_path / str(version)).faults if fault.severity == ERROR]
+    verified = calls.run(verify_version, base_path / str(version), threads=_threads())
+    errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
 
 
 def find_rollout(task: Any) -> Rollout:
     """The servers that a task names, and how long to wait for them; raises InvalidParameter."""
     wait = getattr(task, "wait_seconds", 0.0)
-    return Rollout(task.find_served().name, find_servers(task.server), task.timeout_seconds, wait)
+    servers = [_InEngine(server) for server in find_servers(task.server)]
+    return Rollout(task.find_served().name, servers, task.timeout_seconds, wait)
+
+
+@dataclass(frozen=True)
+class _InEngine:
+    """A server that is asked by an engine: the messages of gRPC bring TensorFlow along."""
+
+    server: ModelServer
+
+    @property
+    def address(self) -> str:
+        return self.server.address
+
+    def statuses(self, model: str) -> list[VersionStatus]:
+        return calls.run(self.server.statuses, model, threads=_threads())
+
+    def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
+        return calls.run(self.server.ask, model, version, kind, request, threads=_threads())
+
+
+def _threads() -> int:
+    return int(complete_values({"threads": None})["threads"] or 0)

@@ -3,16 +3,16 @@
 They need TensorFlow, which is imported where they begin.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from tasks.data.dataset import find_dataset
 from tasks.model.architectures import find_architecture
-from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import Manifest, made_with
+from tasks.versions.tree import Fault, Verified
 from tasks.versions.wanted_version import WantedVersion
 
 Report = Callable[[float, str], None]
@@ -42,7 +42,6 @@ def train_segment(
     Raises:
         TrainingFailed: see `training.train`.
     """
-    prepare_tensorflow(recipe.threads)
     from tasks.data import arrays
     from tasks.model import checkpoints, training
 
@@ -81,7 +80,6 @@ def export_version(
     Raises:
         ExportFailed: it must not be published; see `savedmodel.export` and `savedmodel.comparison`.
     """
-    prepare_tensorflow(wanted.recipe.threads)
     from tasks.data import arrays
     from tasks.model import checkpoints
     from tasks.savedmodel import export
@@ -92,9 +90,23 @@ def export_version(
         directory,
         wanted,
         scores=find_architecture(wanted.recipe.model).scores,
-        weights=checkpoints.load_state(trained),
+        weights=checkpoints.load_weights(trained),
         measured_on={"validation": splits.validation, "test": splits.test},
         dataset_checksums=find_dataset(wanted.recipe.dataset).checksums,
         made_with=made_with(),
     )
     return manifest, compare_with_baseline(baseline, manifest, splits.validation)
+
+
+def verify_tree(base_path: Path, versions: Collection[int], *, report: Report) -> tuple[list[Fault], list[Verified]]:
+    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
+    from tasks.savedmodel import verification
+
+    return verification.verify_tree(base_path, versions, report=report)
+
+
+def verify_version(directory: Path) -> Verified:
+    """Verify one version: files, both loaders, warm-up, golden answers, signatures."""
+    from tasks.savedmodel import verification
+
+    return verification.verify_version(directory)

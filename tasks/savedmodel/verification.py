@@ -5,7 +5,6 @@ Works on trees made by others too: what only a manifest can tell is then left ou
 
 import contextlib
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,7 @@ from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
-from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, lint_names, served_names, version_number
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A version as it was found."""
-
-    name: str
-    manifest: Manifest | None  # where it can be read
-    faults: tuple[Fault, ...]
-    loads: bool
+from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, lint_names, served_names, version_number
 
 
 def verify_tree(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.storage import publishing
+from tasks.versions.manifest import Manifest
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
@@ -22,6 +23,16 @@ class Fault:
     name: str
     severity: str
     message: str
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A version as it was found: its manifest (None without a readable one), and what is wrong with it."""
+
+    name: str
+    manifest: Manifest | None
+    faults: tuple[Fault, ...]
+    loads: bool
 
 
 def version_number(name: str) -> int | None:

@@ -1,10 +1,6 @@
-"""What Luigi does unless it is told otherwise: its settings, its log, and when a worker heeds SIGTERM."""
+"""What Luigi does unless it is told otherwise: its settings and its log."""
 
-import contextlib
 import logging
-import multiprocessing
-import signal
-from collections.abc import Iterator
 
 import luigi
 import luigi.interface
@@ -57,20 +53,3 @@ class _ToLuigi(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if luigi_logger.isEnabledFor(record.levelno):
             luigi_logger.handle(record)
-
-
-@contextlib.contextmanager
-def finished_first() -> Iterator[None]:
-    """Let a forked worker finish the block before it heeds SIGTERM.
-
-    Luigi sends that to its workers when it loses its scheduler, and waits for them before it ends. A process that
-    nobody forked heeds it at once.
-    """
-    if multiprocessing.parent_process() is None:
-        yield
-        return
-    heeded = signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, heeded)

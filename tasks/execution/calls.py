@@ -1,0 +1,122 @@
+"""Run functions in processes that have TensorFlow, from processes that do not.
+
+`run(function, *arguments)` calls a plain function of paths and small values in an *engine*: a process that keeps its
+graphs and sessions warm from call to call. Engines are forked by the *nursery* (`tasks.execution.nursery`), which has
+imported TensorFlow; the nursery is forked off the first process that needs it, so that it knows what was registered
+there, and every process forked from that one can call through the descriptor that it inherits. There is no address to
+guess and no file to leave behind.
+
+Whoever dies takes those with it that work for it, because every tie is a socket that the kernel closes: an engine whose
+caller is gone ends at once, a caller whose engine is gone gets `EngineEnded` and its next call a fresh engine; when the
+last process that could call is gone, nursery and engines end.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tasks.errors import EngineEnded
+
+Report = Callable[[float, str], None]
+
+
+class ComputationFailed(Exception):
+    """What an engine's function raised, where the exception itself would bring TensorFlow along."""
+
+
+class RemoteTraceback(Exception):
+    """The traceback of an exception in the engine, shown as the cause of that exception here."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"\n{self.text}"
+
+
+_nursery: socket.socket | None = None
+
+
+def start() -> None:
+    """Let TensorFlow's import begin beside what this process does next; does nothing a second time.
+
+    To be called before this process has threads, and before it forks those that will call.
+    """
+    global _nursery  # noqa: PLW0603 - one for this process and all that it forks
+    if _nursery is not None or "tensorflow" in sys.modules:
+        return
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if os.fork() == 0:
+        from tasks.execution import nursery
+
+        nursery.live(theirs)
+    theirs.close()
+    _nursery = ours
+
+
+def run(
+    function: Callable[..., Any], /, *arguments: Any, threads: int, report: Report | None = None, **keywords: Any
+) -> Any:
+    """Call `function(*arguments, **keywords)` in an engine and return what it returns.
+
+    Args:
+        function: a function of a module; it, its arguments and what it returns are pickled.
+        arguments: its positional arguments.
+        threads: TensorFlow's threads in the engine; part of what shapes the bits.
+        report: called with whatever the function gives to its keyword argument `report`; not handed on if None.
+        keywords: its other keyword arguments.
+
+    Raises:
+        EngineEnded: the engine was killed, or crashed.
+        ComputationFailed: the function raised an exception that neither Python nor this package defines.
+        Exception: whatever else it raised.
+    """
+    if "tensorflow" in sys.modules:  # a process that has used it cannot be forked, and needs no other to compute
+        return _run_here(partial(function, *arguments, **keywords), threads, report)
+    ours, theirs = socket.socketpair()
+    with Connection(ours.detach()) as connection:
+        with theirs:
+            _hand_on(theirs, threads)
+        try:
+            connection.send_bytes(pickle.dumps((function, arguments, keywords, report is not None)))
+            while (answer := connection.recv())[0] == "report":
+                if report is not None:
+                    report(*answer[1])
+        except (EOFError, ConnectionError) as error:
+            raise EngineEnded(
+                f"the process that ran {function.__name__} was killed or crashed; nothing that was finished is lost: "
+                "run again, and it goes on from there"
+            ) from error
+    kind, value = answer
+    if kind == "failed":
+        raise value[0] from RemoteTraceback(value[1])
+    return value
+
+
+def _run_here(function: Callable[..., Any], threads: int, report: Report | None) -> Any:
+    from tasks.model.tensorflow_setup import prepare_tensorflow
+
+    prepare_tensorflow(threads)
+    return function() if report is None else function(report=report)
+
+
+def _hand_on(end: socket.socket, threads: int) -> None:
+    """Give one end of a call to the nursery; to a new one if the last is gone."""
+    global _nursery  # noqa: PLW0603 - one for this process and all that it forks
+    start()
+    try:
+        socket.send_fds(_nursery, [str(threads).encode()], [end.fileno()])  # type: ignore[arg-type]
+    except OSError:
+        _nursery = None
+        start()
+        socket.send_fds(_nursery, [str(threads).encode()], [end.fileno()])  # type: ignore[arg-type]

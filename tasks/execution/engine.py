@@ -1,0 +1,121 @@
+"""The process that runs functions which need TensorFlow, one call after another."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import pickle
+import select
+import signal
+import socket
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from tasks.execution.calls import ComputationFailed
+
+LAST_WORDS = 20_000  # bytes of its stderr that are shown when an engine crashes
+OWN = ("builtins", "tasks")  # exceptions of these modules travel as they are
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine as the nursery knows it; `stderr` is the file that TensorFlow's lines go to."""
+
+    pid: int
+    threads: int
+    stderr: int
+
+    def bury(self) -> None:
+        """Wait for an engine that has ended, and show what TensorFlow wrote if it has crashed."""
+        _, status = os.waitpid(self.pid, 0)
+        if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+            size = os.fstat(self.stderr).st_size
+            os.write(2, os.pread(self.stderr, LAST_WORDS, max(0, size - LAST_WORDS)))
+        os.close(self.stderr)
+
+
+def import_all() -> Exception | None:
+    """Import TensorFlow and what else engines need; returns what it fails with."""
+    from tasks.model.tensorflow_setup import import_tensorflow
+
+    try:
+        import_tensorflow()
+        from tasks.data import arrays  # noqa: F401 - shared by all engines
+        from tasks.model import checkpoints, training  # noqa: F401
+        from tasks.savedmodel import comparison, export, verification  # noqa: F401
+    except Exception as error:  # noqa: BLE001 - every call gets it
+        return error
+    return None
+
+
+def live(channel: socket.socket, threads: int, stderr: int, failure: Exception | None) -> NoReturn:
+    """Answer calls until the nursery is gone; this process ends here."""
+    try:
+        _keep_chatter_in(stderr)
+        if failure is None:
+            from tasks.model.tensorflow_setup import prepare_tensorflow
+
+            prepare_tensorflow(threads)
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
+            if not message:
+                os._exit(0)
+            with Connection(descriptors[0]) as connection:
+                answered = threading.Event()
+                ends = os.dup(descriptors[0]), channel.fileno()
+                threading.Thread(target=_end_with, args=(ends, answered), daemon=True).start()
+                answer = _answer(connection, failure)
+                answered.set()
+                channel.send(b"idle")
+                with contextlib.suppress(ConnectionError):
+                    connection.send_bytes(answer)
+    except BaseException:  # noqa: BLE001 - nobody else will tell
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _answer(connection: Connection, failure: Exception | None) -> bytes:
+    try:
+        if failure is not None:
+            raise failure
+        function, arguments, keywords, reports = pickle.loads(connection.recv_bytes())  # noqa: S301 - from who forked this
+        if reports:
+            keywords["report"] = lambda *told: connection.send(("report", told))
+        return pickle.dumps(("result", function(*arguments, **keywords)))
+    except Exception as error:  # noqa: BLE001 - the caller raises it
+        text = "".join(traceback.format_exception(error))
+        if type(error).__module__.split(".")[0] in OWN:
+            with contextlib.suppress(Exception):
+                return pickle.dumps(("failed", (error, text)))
+        name = f"{type(error).__module__}.{type(error).__qualname__}"
+        return pickle.dumps(("failed", (ComputationFailed(f"{name}: {error}"), text)))
+
+
+def _end_with(ends: tuple[int, int], answered: threading.Event) -> None:
+    """End this process when its caller or the nursery does, unless the caller has its answer."""
+    poll = select.poll()
+    for end in ends:
+        poll.register(end, select.POLLRDHUP)
+    poll.poll()
+    if not answered.is_set():
+        os._exit(1)
+    os.close(ends[0])
+
+
+def _keep_chatter_in(stderr: int) -> None:
+    """Send what C++ writes to stderr into a file; what Python writes still goes where it did."""
+    python = os.fdopen(os.dup(2), "w", buffering=1)
+    for handler in [*logging.getLogger().handlers, *logging.getLogger("luigi-interface").handlers]:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setStream(python)
+    sys.stderr = python
+    os.dup2(stderr, 2)
+    faulthandler.enable(2)

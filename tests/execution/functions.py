@@ -1,0 +1,61 @@
+"""What the tests let engines do; nothing here needs TensorFlow until it is called."""
+
+import os
+import time
+from pathlib import Path
+
+from tasks.errors import TrainingFailed
+
+
+def add(first, second, *, third=0):
+    return first + second + third
+
+
+def tell(count, *, report):
+    for number in range(1, count + 1):
+        report(number / count, f"{number} of {count}")
+    return os.getpid()
+
+
+def find_process():
+    import tensorflow as tf
+
+    return os.getpid(), os.getppid(), tf.config.threading.get_intra_op_parallelism_threads()
+
+
+def wait(path, seconds=60):
+    """Say in a file that it runs, and in which processes."""
+    Path(path).write_text(f"{os.getpid()} {os.getppid()}")
+    time.sleep(seconds)
+
+
+def refuse():
+    raise TrainingFailed("the loss is nan")
+
+
+def stumble():
+    return 1 // 0
+
+
+def ask_tensorflow():
+    import tensorflow as tf
+
+    raise tf.errors.NotFoundError(None, None, "no such op")
+
+
+def interrupt():
+    raise ConnectionResetError("of its own")
+
+
+def take_all_memory():
+    return bytearray(1 << 50)
+
+
+def crash():
+    os.write(2, b"last words of C++\n")
+    os.abort()
+
+
+def chatter():
+    os.write(2, b"chatter of C++\n")
+    print("words of Python", file=__import__("sys").stderr)
