@@ -1,6 +1,7 @@
 """Write a SavedModel with the two signatures: inference alone, the same bytes whenever the weights are the same."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
 from tasks.model.images import CLASSES, PIXELS
+from tasks.model.tensorflow_setup import in_this_thread
 from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, TAGS
 from tasks.savedmodel.tensorflow_errors import writing
 
@@ -26,44 +28,85 @@ def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDA
     Args:
         directory: empty.
         scores: maps images float32 [n, 784] in [0, 1], and a function from a weight's name and shape to the
-            weight, to scores float32 [n, 10].
+            weight, to scores float32 [n, 10]; the same function gives the same graph, which is built once a process.
         weights: what that function hands out.
 
     Raises:
         ExportFailed: TensorFlow could not write it.
         OSError: the disk is full.
     """
-    graph = tf.Graph()
-    with graph.as_default(), tf1.Session(graph=graph) as session:
-        variables: dict[str, tf.Variable] = {}
-
-        def weight(name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:  # noqa: ARG001 - as in training
-            if name not in variables:
-                variables[name] = tf1.get_variable(
-                    name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
-                )
-            return variables[name]
-
-        examples = tf1.placeholder(tf.string, [None], "tf_example")
-        parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
-        images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
-        image_scores = tf.identity(scores(images, weight), "scores")
-        best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
-        classes = tf.gather(tf.constant(CLASS_NAMES), order)
-        session.run(
-            [variable.initializer for variable in variables.values()],
-            {variable.initializer.inputs[1]: weights[name] for name, variable in variables.items()},
-        )
-        _write(
-            directory,
-            session,
-            {
-                PREDICT_SIGNATURE: _predict_signature(images, image_scores),
-                CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
-            },
-        )
+    try:
+        with writing(directory):
+            _inference_graph(scores).write(directory, weights)
+    except BaseException:
+        _inference_graph.cache_clear()  # what was added to it half-way would be added a second time
+        raise
     if not (directory / "variables" / "variables.index").is_file():
         raise ExportFailed(f"{directory}: TensorFlow wrote no variables/variables.index")
+
+
+class _InferenceGraph:
+    """The inference graph of a model, and a session through which the weights of one version after another go to disk.
+
+    A SavedModel's graph does not depend on the weights: the first write serialises it, the others repeat those bytes.
+    """
+
+    def __init__(self, scores: Scores) -> None:
+        self.graph = tf.Graph()
+        self.variables: dict[str, tf.Variable] = {}
+        self.content = b""
+        with self.graph.as_default():
+            examples = tf1.placeholder(tf.string, [None], "tf_example")
+            parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
+            images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
+            image_scores = tf.identity(scores(images, self._weight), "scores")
+            best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
+            classes = tf.gather(tf.constant(CLASS_NAMES), order)
+            self.signatures = {
+                PREDICT_SIGNATURE: _predict_signature(images, image_scores),
+                CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
+            }
+            self.session = tf1.Session(graph=self.graph, config=in_this_thread())
+
+    def write(self, directory: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        """Write the graph with these weights."""
+        self.session.run(
+            [variable.initializer for variable in self.variables.values()],
+            {variable.initializer.inputs[1]: weights[name] for name, variable in self.variables.items()},
+        )
+        if not self.content:
+            self._write_first(directory)
+            self.content = (directory / "saved_model.pb").read_bytes()
+            return
+        (directory / "variables").mkdir()
+        saver = self.saver.saver_def
+        prefix = str(directory / "variables" / "variables")
+        self.session.run(saver.save_tensor_name, {saver.filename_tensor_name: prefix})
+        (directory / "saved_model.pb").write_bytes(self.content)
+
+    def _write_first(self, directory: Path) -> None:
+        builder = tf1.saved_model.builder.SavedModelBuilder(str(directory))
+        with self.graph.as_default():
+            self.saver = tf1.train.Saver(sharded=True, allow_empty=True)  # as the builder makes it
+            builder.add_meta_graph_and_variables(
+                self.session,
+                list(TAGS),
+                signature_def_map=self.signatures,
+                main_op=tf1.tables_initializer(),
+                strip_default_attrs=True,
+                saver=self.saver,
+            )
+        builder.save()
+
+    def _weight(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:  # noqa: ARG002 - as in training
+        if name not in self.variables:
+            self.variables[name] = tf1.get_variable(
+                name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
+            )
+        return self.variables[name]
+
+
+_inference_graph = lru_cache(maxsize=8)(_InferenceGraph)
 
 
 def _predict_signature(images: tf.Tensor, scores: tf.Tensor) -> Any:
@@ -83,16 +126,3 @@ def _classify_signature(examples: tf.Tensor, classes: tf.Tensor, scores: tf.Tens
         },
         method_name=tf.saved_model.CLASSIFY_METHOD_NAME,
     )
-
-
-def _write(directory: Path, session: Any, signatures: Mapping[str, Any]) -> None:
-    builder = tf1.saved_model.builder.SavedModelBuilder(str(directory))
-    with writing(directory):
-        builder.add_meta_graph_and_variables(
-            session,
-            list(TAGS),
-            signature_def_map=signatures,
-            main_op=tf1.tables_initializer(),
-            strip_default_attrs=True,
-        )
-        builder.save()

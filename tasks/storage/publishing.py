@@ -11,6 +11,7 @@ Raises:
 """
 
 import contextlib
+import ctypes
 import os
 import secrets
 import shutil
@@ -135,11 +136,16 @@ def take_away(target: Path) -> None:
 
 
 def flush_tree(directory: Path) -> None:
-    """Flush every file and folder below `directory` to the disk, and `directory` itself."""
-    for root, _, files in os.walk(directory, topdown=False):
-        for name in files:
-            flush(Path(root, name))
-        flush(Path(root))
+    """Flush every file and folder below `directory` to the disk, and `directory` itself.
+
+    By one `syncfs` (Linux): an fsync for each file takes twice as long, as each waits for the disk.
+    """
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(handle):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(directory))
+    finally:
+        os.close(handle)
 
 
 def flush(path: Path) -> None:
