@@ -5,11 +5,13 @@ exactly what one that came there without a stop sees. The random numbers are Num
 stream NumPy has promised never to change.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 ORDER_STREAM, SHIFT_STREAM = 1, 2  # so that the two draw from unrelated streams of one seed
-SHIFT_BLOCK = 1000  # iterations whose shifts are drawn at once
+SHIFT_BLOCK = 100  # iterations whose shifts are drawn at once
 WARM_UP = 0.1  # of all iterations, for the schedules that end at zero
 
 
@@ -27,10 +29,15 @@ def draw_order(seed: int, start: int, stop: int, *, batch_size: int, examples: i
     return np.concatenate(batches).astype(np.int32)
 
 
-def draw_shifts(seed: int, start: int, stop: int, *, shift: int) -> NDArray[np.int32]:
-    """Row and column offset of each batch of iterations `start` to `stop`: int32 [n, 2], from 0 to 2 * shift."""
+def draw_shifts(seed: int, start: int, stop: int, *, batch_size: int, shift: int) -> NDArray[np.int32]:
+    """How each image of iterations `start` to `stop` is moved: int32 [n, batch_size], below (2 * shift + 1)^2.
+
+    Row and column offset from the upper left corner are the number's two digits to the base 2 * shift + 1.
+    """
+    if not shift:
+        return np.zeros((stop - start, 0), np.int32)
     drawn = [
-        _stream(seed, SHIFT_STREAM, block).randint(0, 2 * shift + 1, size=(SHIFT_BLOCK, 2))
+        _stream(seed, SHIFT_STREAM, block).randint(0, (2 * shift + 1) ** 2, size=(SHIFT_BLOCK, batch_size))
         for block in range(start // SHIFT_BLOCK, (stop - 1) // SHIFT_BLOCK + 1)
     ]
     offset = start % SHIFT_BLOCK
@@ -48,8 +55,13 @@ def learning_rates(schedule: str, rate: float, start: int, stop: int, *, total: 
     done = np.arange(start, stop, dtype=np.float64) / total
     rise = (done + 1.0 / total) / WARM_UP
     left = (1.0 - done) / (1.0 - WARM_UP)  # above 1 while the rate still rises
-    fall = left if schedule == "linear" else 0.5 - 0.5 * np.cos(np.pi * np.minimum(left, 1.0))
+    fall = left if schedule == "linear" else _half_cosine(np.minimum(left, 1.0))
     return (rate * np.minimum(np.minimum(rise, fall), 1.0)).astype(np.float32)
+
+
+def _half_cosine(left: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From 0 at 0 to 1 at 1, by Python's `math`: NumPy's cosine gives other last bits on other processors."""
+    return np.array([0.5 - 0.5 * math.cos(math.pi * value) for value in left])
 
 
 def _stream(seed: int, purpose: int, number: int) -> np.random.RandomState:

@@ -73,3 +73,39 @@ def test_tensorflow_is_prepared_once(tmp_path):
     assert ("", 0) == (result.stderr, result.returncode)
     refusal = "threads = 1: this process runs with 2 already; one value is allowed in a run"
     assert [True, refusal, True, True, []] == json.loads(result.stdout)
+
+
+FIRST_SESSION = """
+import hashlib, sys
+from tasks.model.tensorflow_setup import in_this_thread, prepare_tensorflow
+prepare_tensorflow(1)
+import tensorflow as tf
+from tasks.model import training
+from tests import small
+
+if sys.argv[1] == "export first":
+    with tf.Graph().as_default(), tf.compat.v1.Session(config=in_this_thread()) as session:
+        assert 3 == session.run(tf.constant(1) + 2)
+images, labels = small.make_images(200, seed=3)
+state = training.train(
+    small.make_recipe(model="cnn", batch_size=100), images.reshape(-1, 784), labels,
+    total_iterations=0, start=0, stop=10, state=None, report=lambda *_: None,
+)
+print(hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state))).hexdigest())
+"""
+
+
+def test_what_an_engine_did_before_changes_no_bit(tmp_path):
+    """The first session of a process fixes its threads: one for an export fixes them to the same number."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", FIRST_SESSION, first],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for first in ("export first", "train first")
+    }
+    assert 1 == len(found)
