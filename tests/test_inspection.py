@@ -154,7 +154,7 @@ class TestGates:
         """The last line says both accuracies, and nothing is published; without the gate it is."""
         _label(run, 1)
         before = read_tree(run.base)
-        arguments = ["ExportVersion", "--version", "3", "--model", "cnn", "--training-iteration", "5"]
+        arguments = ["ExportVersion", "--version", "3", "--model", "cnn", "--training-iteration", "1"]
         result = run(*arguments, "--max-regression", "0.01", check=30)
         assert "version 3 is not published: its validation accuracy of 0." in last_line(result)
         assert "is more than max_regression = 0.01 below the " in last_line(result)

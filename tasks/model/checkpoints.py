@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.model.training import State
+from tasks.model.training import AVERAGE, State
 
 STATE = "state.npz"
 
@@ -18,3 +18,9 @@ def load_state(directory: Path) -> State:
     """Read what `save_state` wrote."""
     with np.load(directory / STATE) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def load_weights(directory: Path) -> State:
+    """The weights to be served: name -> value; those that have an average over the training are that average."""
+    state = load_state(directory)
+    return {name: state.get(name + AVERAGE, value) for name, value in state.items()}

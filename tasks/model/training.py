@@ -37,6 +37,7 @@ tf1 = tf.compat.v1
 
 FIRST_CALL = 100  # iterations; doubled until a call takes half a second
 LONGEST_CALL_SECONDS = 0.5
+AVERAGE = "/average"  # behind the name of a weight: its average over the training
 
 State = Mapping[str, NDArray[np.float32]]
 Report = Callable[[int, float], None]
@@ -85,7 +86,7 @@ def train(
             images,
             labels,
             schedules.draw_order(recipe.seed, done, until, batch_size=recipe.batch_size, examples=len(images)),
-            schedules.draw_shifts(recipe.seed, done, until, shift=loop.shift),
+            schedules.draw_shifts(recipe.seed, done, until, batch_size=recipe.batch_size, shift=loop.shift),
             schedules.learning_rates(recipe.schedule, recipe.learning_rate, done, until, total=total_iterations),
             done,
         )
@@ -110,6 +111,7 @@ class TrainingLoop:
 
     def __init__(self, architecture: Architecture, optimizer_name: str) -> None:
         self.shift = architecture.shift
+        self.average = architecture.average
         self.weights: dict[str, tf.Variable] = {}
         self.fan_in: dict[str, int] = {}
         self.variables: dict[str, tf.Variable] = {}
@@ -130,7 +132,7 @@ class TrainingLoop:
                 state[name] = (stream.standard_normal(shape) * np.sqrt(2.0 / fan_in)).astype(np.float32)
             else:
                 state[name] = np.zeros(shape, np.float32)
-        return state
+        return {name: state[name.removesuffix(AVERAGE)] for name in state}  # an average begins as its weight
 
     def restore(self, state: State) -> None:
         """Set every variable to its value in `state`, which takes the place of what its initializer would give."""
@@ -147,7 +149,7 @@ class TrainingLoop:
         images = tf1.placeholder(tf.uint8, [None, PIXELS], "images")
         labels = tf1.placeholder(tf.uint8, [None], "labels")
         order = tf1.placeholder(tf.int32, [None, None], "order")
-        shifts = tf1.placeholder(tf.int32, [None, 2], "shifts")
+        shifts = tf1.placeholder(tf.int32, [None, None], "shifts")
         rates = tf1.placeholder(tf.float32, [None], "learning_rates")
         start = tf1.placeholder(tf.int32, [], "start")
         self.feeds = [images, labels, order, shifts, rates, start]
@@ -158,6 +160,10 @@ class TrainingLoop:
             name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
             for name, weight in self.weights.items()
         }
+        averages = {
+            name: self._variable(name + AVERAGE, weight.shape) for name, weight in self.weights.items() if self.average
+        }
+        moves = tf.constant(_moves(self.shift)) if self.shift else None
 
         # The gradient of a mean costs ten more nodes than that of the losses weighted beforehand
         share = tf.fill(tf.shape(order)[1:], 1.0 / tf.cast(tf.shape(order)[1], tf.float32))  # (batch,)
@@ -165,8 +171,9 @@ class TrainingLoop:
         def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             chosen = order[index]  # (batch,)
             batch = tf.cast(tf.gather(images, chosen), tf.float32) * (1.0 / 255.0)  # (batch, 784)
-            if self.shift:
-                batch = _moved(batch, shifts[index], self.shift)
+            if moves is not None:
+                framed = tf.pad(batch, [[0, 0], [0, 1]])  # (batch, 785): one black pixel for all outside
+                batch = tf.gather(framed, tf.gather(moves, shifts[index]), batch_dims=1)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, self._weight)
             )  # (batch,)
@@ -177,12 +184,24 @@ class TrainingLoop:
                 for (name, weight), gradient in zip(self.weights.items(), gradients, strict=True)
             ]
             with tf.control_dependencies(updates):
+                averaging = [
+                    tf.raw_ops.AssignAddVariableOp(
+                        resource=average.handle,
+                        value=(self.weights[name].read_value() - average) * self._share_of_the_newest(iteration),
+                    )
+                    for name, average in averages.items()
+                ]
+            with tf.control_dependencies([*updates, *averaging]):
                 return index + 1, tf.reduce_mean(losses)
 
         def goes_on(index: tf.Tensor, loss: tf.Tensor) -> tf.Tensor:
             return tf.logical_and(index < tf.shape(order)[0], tf.math.is_finite(loss))
 
         self.done, self.loss = tf1.while_loop(goes_on, step, [tf.constant(0), tf.constant(0.0)], parallel_iterations=1)
+
+    def _share_of_the_newest(self, iteration: tf.Tensor) -> tf.Tensor:
+        """How much of the newest weights enters their average: much at first, `1 - average` from then on."""
+        return tf.maximum(1.0 - self.average, 9.0 / (10.0 + iteration))
 
     def _weight(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Variable:
         if name not in self.weights:
@@ -215,8 +234,11 @@ def _loops_in_the_graph() -> Iterator[None]:
             tf1.enable_control_flow_v2()
 
 
-def _moved(batch: tf.Tensor, offset: tf.Tensor, shift: int) -> tf.Tensor:
-    """Cut [n, 784] images out of a black frame, `offset` (0 to 2 * shift) pixels from its upper left corner."""
-    frame = tf.pad(tf.reshape(batch, [-1, IMAGE_SIDE, IMAGE_SIDE]), [[0, 0], [shift, shift], [shift, shift]])
-    cut = tf.slice(frame, tf.concat([[0], offset], 0), [-1, IMAGE_SIDE, IMAGE_SIDE])
-    return tf.reshape(cut, [-1, PIXELS])
+def _moves(shift: int) -> NDArray[np.int32]:
+    """For each of the (2 * shift + 1)^2 moves, which pixel comes where: int32 [n, 784]; 784 is outside the image."""
+    inside = np.arange(PIXELS, dtype=np.int32).reshape(IMAGE_SIDE, IMAGE_SIDE)
+    frame = np.pad(inside, shift, constant_values=PIXELS)
+    sides = range(2 * shift + 1)
+    return np.stack(
+        [frame[row : row + IMAGE_SIDE, column : column + IMAGE_SIDE].ravel() for row in sides for column in sides]
+    )

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from tasks.model.checkpoints import load_state
+from tasks.model.checkpoints import load_weights
 from tasks.savedmodel.golden import read_answers, response_rows
 from tasks.savedmodel.prediction_requests import classify_request, predict_request
 from tasks.versions.golden import GOLDEN, TOLERANCE, score_difference
@@ -46,7 +46,7 @@ def exported(tmp_path_factory, mirror):
 def _trained_weights(run, iterations):
     """The weights of the only training of that many iterations, from its checkpoint."""
     (directory,) = (run.directory / "work" / "training").glob(f"*/{iterations}")
-    return load_state(directory)
+    return load_weights(directory)
 
 
 @pytest.mark.parametrize("version", VERSIONS)

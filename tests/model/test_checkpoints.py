@@ -4,7 +4,7 @@ import zipfile
 
 import numpy as np
 
-from tasks.model.checkpoints import STATE, load_state, save_state
+from tasks.model.checkpoints import STATE, load_state, load_weights, save_state
 
 STATE_WITH_SLOTS = {
     "hidden/kernel": np.random.RandomState(0).standard_normal((3, 4)).astype(np.float32),
@@ -39,3 +39,11 @@ def test_another_state_gives_other_bytes(tmp_path):
     before = (tmp_path / STATE).read_bytes()
     save_state(tmp_path, {**STATE_WITH_SLOTS, "biases": np.float32([0, 0, 1e-45])})
     assert before != (tmp_path / STATE).read_bytes()
+
+
+def test_averages_are_what_is_served(tmp_path):
+    """The weights of a checkpoint are their averages where there are any."""
+    state = {"a": np.zeros(2, np.float32), "a/average": np.ones(2, np.float32), "b": np.full(1, 3, np.float32)}
+    save_state(tmp_path, state)
+    weights = load_weights(tmp_path)
+    assert [[1, 1], [3]] == [weights[name].tolist() for name in ("a", "b")]

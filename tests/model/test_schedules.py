@@ -49,17 +49,17 @@ def test_the_order_of_a_seed_never_changes():
 
 
 def shifts(start, stop, *, seed=0, shift=1):
-    return draw_shifts(seed, start, stop, shift=shift)
+    return draw_shifts(seed, start, stop, batch_size=3, shift=shift)
 
 
 @pytest.mark.parametrize("shift", [0, 1, 2])
 def test_shifts_go_in_all_directions(shift):
-    """Both offsets take every value from 0 to twice the shift, and no other."""
+    """Each image is moved by its own draw, and every move comes up; without a shift nothing is drawn."""
     found = shifts(0, 500, shift=shift)
-    assert (500, 2) == found.shape
+    assert (500, 3 if shift else 0) == found.shape
     assert np.int32 == found.dtype
-    for offsets in found.T:
-        assert set(range(2 * shift + 1)) == set(offsets.tolist())
+    for moves in found.T:
+        assert set(range((2 * shift + 1) ** 2)) == set(moves.tolist())
 
 
 @pytest.mark.parametrize("cut", [1, SHIFT_BLOCK - 1, SHIFT_BLOCK, SHIFT_BLOCK + 1, 2 * SHIFT_BLOCK])

@@ -133,20 +133,23 @@ def test_the_loss_falls(data, recipe):
 def test_the_slots_of_the_optimizer_are_part_of_the_state(data):
     """Every weight has its slots beside it, float32 and of its shape."""
     state = run(CNN, data, 0, 1)
-    weights = [name for name in state if "adam" not in name]
-    assert sorted(f"{weight}{slot}" for weight in weights for slot in ("", "/adam_m", "/adam_v")) == sorted(state)
+    weights = [name for name in state if "adam" not in name and not name.endswith("/average")]
+    assert sorted(f"{name}{more}" for name in weights for more in ("", "/adam_m", "/adam_v", "/average")) == sorted(
+        state
+    )
     for weight in weights:
         assert {state[weight].shape} == {state[f"{weight}/{slot}"].shape for slot in ("adam_m", "adam_v")}
     assert {np.dtype(np.float32)} == {value.dtype for value in state.values()}
 
 
 def test_weights_start_as_their_architecture_says(data):
-    """At iteration 0 a kernel has the variance 2 / fan_in, and biases and slots are zero."""
+    """At iteration 0 a kernel has the variance 2 / fan_in, an average is its weight, and biases and slots are zero."""
     state = run(CNN, data, 0, 0)
     kernel = state["hidden/kernel"]
     assert 2 / kernel.shape[0] == pytest.approx(kernel.var(), rel=0.02)
     assert 0 == pytest.approx(kernel.mean(), abs=1e-3)
-    others = [value for name, value in state.items() if not name.endswith("kernel")]
+    assert kernel.tobytes() == state["hidden/kernel/average"].tobytes()
+    others = [value for name, value in state.items() if not name.removesuffix("/average").endswith("kernel")]
     assert not any(value.any() for value in others)
 
 
@@ -204,14 +207,15 @@ def test_shifts_move_images(offset, expected):
     """A shift of 1 moves the pixel of row 5, column 10 by up to one pixel, and black comes in at the edge."""
     image = np.zeros((1, 28, 28), np.float32)
     image[0, 5, 10] = 1.0
-    moved = training._moved(tf.constant(image.reshape(1, 784)), tf.constant(offset), 1).numpy().reshape(28, 28)
+    moves = training._moves(1)[3 * offset[0] + offset[1]]  # (784,)
+    moved = np.append(image.ravel(), 0.0)[moves].reshape(28, 28)
     assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
-    full = training._moved(tf.ones((1, 784)), tf.constant(offset), 1).numpy()
+    full = np.append(np.ones(784), 0.0)[moves]
     assert (28 - abs(offset[0] - 1)) * (28 - abs(offset[1] - 1)) == full.sum()
 
 
-def test_training_moves_each_batch_by_its_own_shift(data, monkeypatch):
-    """An architecture with a shift trains on moved images: as if NumPy had moved each batch by what was drawn."""
+def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
+    """An architecture with a shift trains on moved images: as if NumPy had moved each by what was drawn."""
 
     @architecture(optimizer="sgd", learning_rate=0.5, shift=2)
     def shifted(images, weight):
@@ -221,14 +225,33 @@ def test_training_moves_each_batch_by_its_own_shift(data, monkeypatch):
     images, labels = data
     weights = np.zeros((784, 10))
     batches = draw_order(0, 0, 5, batch_size=20, examples=len(images))
-    for batch, (down, right) in zip(batches, draw_shifts(0, 0, 5, shift=2), strict=True):
+    for batch, moves in zip(batches, draw_shifts(0, 0, 5, batch_size=20, shift=2), strict=True):
         frames = np.pad(images[batch].reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2)))
-        x = frames[:, down : down + 28, right : right + 28].reshape(-1, 784) / 255.0
+        places = [divmod(move, 5) for move in moves.tolist()]
+        cut = [frame[down : down + 28, right : right + 28] for frame, (down, right) in zip(frames, places, strict=True)]
+        x = np.stack(cut).reshape(-1, 784) / 255.0
         exponentials = np.exp(x @ weights)
         error = (exponentials / exponentials.sum(axis=1, keepdims=True) - np.eye(10)[labels[batch]]) / len(batch)
         weights -= 0.5 * x.T @ error
     found = run(replace(SOFTMAX, model="shifted"), data, 0, 5)
     np.testing.assert_allclose(weights, found["weights"], atol=1e-5)
+
+
+def test_averages_follow_the_weights(data, monkeypatch):
+    """What is served of an architecture with an average is what NumPy gives for the weights after each iteration."""
+
+    @architecture(optimizer="sgd", learning_rate=0.5, average=0.8)
+    def averaged(images, weight):
+        return tf.matmul(images, weight("weights", [784, 10]))
+
+    monkeypatch.setitem(ARCHITECTURES, "averaged", ARCHITECTURES.pop("averaged"))
+    recipe = replace(SOFTMAX, model="averaged")
+    state, average = None, np.zeros((784, 10))
+    for iteration in range(60):
+        state = run(recipe, data, iteration, iteration + 1, state=state)
+        average += (state["weights"] - average) * max(0.2, 9 / (10 + iteration + 1))
+    np.testing.assert_allclose(average, state["weights/average"], atol=1e-5)
+    assert fingerprint(run(recipe, data, 0, 60)) == fingerprint(state)
 
 
 @pytest.mark.parametrize("functional", [True, False])
