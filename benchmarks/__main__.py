@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import runs
-from benchmarks.measuring import Result, in_turn, median_ratio, run, tool
+from benchmarks.measuring import Result, adopt, in_turn, median_ratio, run, tool
 
 
 def main() -> int:
     """Run the chosen parts; exits with 1 if a bound was missed (--small has none: its sizes say nothing)."""
     options = _parser().parse_args()
+    adopt()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         results = list(_measure(options, Path(scratch)))
     if options.small:
@@ -51,6 +52,7 @@ def _measure(options: argparse.Namespace, scratch: Path) -> Iterator[Result]:
             yield from _softmax(place, repeats)
         elif letter == "d":
             yield from _networks(place, repeats, small=small)
+            yield from runs.several_networks(place, max(1, repeats // 2), 10 if small else 500)
         elif letter == "e":
             yield from runs.no_op(place, repeats, (3, 10) if small else (3, 100, 1000))
         elif letter == "f":

@@ -110,6 +110,7 @@ def _feed_dict_loop(data: Split, order: np.ndarray):  # type: ignore[no-untyped-
 def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     """Seconds of training, and test accuracy after it, of the shipped CNN."""
     prepare_tensorflow(threads)
+    from tasks.model import checkpoints
     from tasks.model.evaluation import evaluate
     from tasks.model.training import train
     from tasks.savedmodel.loaded_model import load_saved_model
@@ -130,7 +131,8 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     )
     seconds = time.monotonic() - began
     with tempfile.TemporaryDirectory() as folder:
-        write_saved_model(Path(folder, "1"), find_architecture("cnn").scores, state)
+        checkpoints.save_state(Path(folder), state)
+        write_saved_model(Path(folder, "1"), find_architecture("cnn").scores, checkpoints.load_weights(Path(folder)))
         with load_saved_model(Path(folder, "1")) as model:
             accuracy = evaluate(model.predict(splits.test.images), splits.test.labels).accuracy
     return {"seconds": seconds, "accuracy": accuracy}
