@@ -20,8 +20,8 @@ MOST_WARMUP_RECORDS = 1000  # TensorFlow Serving's limit
 class ActsOn(Enum):
     """What a key decides."""
 
-    DATA = "which images"
-    WEIGHTS = "how they are trained on, to the last bit"
+    DATA = "the images"
+    WEIGHTS = "the weights, to the last bit"
     VERSION = "what a version carries besides its weights"
     GATE = "whether a version is published; shapes no byte"
     CHECKPOINTS = "where a training can be continued; shapes no byte"
