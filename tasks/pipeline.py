@@ -33,6 +33,7 @@ from tasks.wiring.base_tasks import (
     TrainingParameters,
     with_keys_that_decide,
 )
+from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
@@ -229,7 +230,7 @@ class ExportVersion(CompletedTask, ExportParameters):
         logger.info("Published %s", manifest.summary())
 
 
-class ExportAllVersions(ExportParameters, luigi.WrapperTask):
+class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")

@@ -26,7 +26,7 @@ def with_keys_that_decide(*what: ActsOn) -> Callable[[type], type]:
 
 
 @with_keys_that_decide(ActsOn.DATA)
-class DataParameters(ReportedTask):
+class DataParameters:
     """What all tasks of the chain have."""
 
     work_dir = FolderParameter(default="work", description="folder for archives, arrays and trainings")
