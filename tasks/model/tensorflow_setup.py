@@ -97,7 +97,7 @@ def prepare_tensorflow(threads: int) -> None:
     except RuntimeError as error:
         raise InvalidParameter(
             f"threads = {threads}: this process runs with {threading.get_intra_op_parallelism_threads()} already; "
-            "one value is allowed in a run"
+            "one value is allowed in a process"
         ) from error
 
 

@@ -252,4 +252,4 @@ except Exception as error:
 print(json.dumps([pid == os.getpid(), threads, refusal]))
 """)
     )
-    assert [True, 1, "threads = 2: this process runs with 1 already; one value is allowed in a run"] == found
+    assert [True, 1, "threads = 2: this process runs with 1 already; one value is allowed in a process"] == found

@@ -33,7 +33,7 @@ def test_the_same_threads_may_be_asked_for_again():
 def test_other_threads_are_refused():
     """A second value in one process is an error that names both and the rule."""
     with pytest.raises(
-        InvalidParameter, match=r"^threads = 2: this process runs with 1 already; one value is allowed in a run$"
+        InvalidParameter, match=r"^threads = 2: this process runs with 1 already; one value is allowed in a process$"
     ):
         prepare_tensorflow(2)
 
@@ -71,7 +71,7 @@ def test_tensorflow_is_prepared_once(tmp_path):
         check=False,
     )
     assert ("", 0) == (result.stderr, result.returncode)
-    refusal = "threads = 1: this process runs with 2 already; one value is allowed in a run"
+    refusal = "threads = 1: this process runs with 2 already; one value is allowed in a process"
     assert [True, refusal, True, True, []] == json.loads(result.stdout)
 
 
