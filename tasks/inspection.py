@@ -7,6 +7,7 @@ in a place of its own, and compares every byte. Neither has an output: every run
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -82,8 +83,15 @@ class RebuildVersions(InspectionTask):
 
     work_dir = FolderParameter(default="work", description="folder with archives and arrays, and room for the versions")
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.token = secrets.token_hex(4)  # `run` is entered again after each `yield`, and must find its own folder
+
     def run(self) -> Iterator[Any]:
-        scratch = Path(self.work_dir, f"rebuilt-{digest(self.base_path)}")
+        scratch = Path(self.work_dir, f"rebuilt-{digest(self.base_path)}-{self.token}")
+        for older in scratch.parent.glob(f"rebuilt-{digest(self.base_path)}-*"):
+            if older != scratch:  # left by a run that failed or was killed: nothing in it may be taken for made again
+                shutil.rmtree(older, ignore_errors=True)
         exports = {folder: self.make_again(folder, manifest, scratch) for folder, manifest in self.found.items()}
         tasks = {folder: made for folder, made in exports.items() if isinstance(made, ExportVersion)}
         yield [

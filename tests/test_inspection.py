@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from tasks.execution.lineage import digest
 from tests.conftest import CommandLine, last_line, names_in, read_tree
 
 CONFIG = """
@@ -106,6 +107,14 @@ class TestRebuild:
         for state in run.directory.glob("work/training/*/*/*"):
             state.write_bytes(b"")
         run("RebuildVersions", "--versions=1", check=0)
+
+    def test_what_a_failed_run_left_is_not_taken_for_made_again(self, run):
+        """A rebuild that is there from a run that was killed is swept, not compared."""
+        work = run.directory / "work"
+        before = names_in(work)
+        (work / f"rebuilt-{digest(str(run.base))}-0000" / "models" / "1").mkdir(parents=True)
+        run("RebuildVersions", "--versions=1", check=0)
+        assert before == names_in(work)
 
     def test_a_changed_file_is_named(self, run):
         """The version that differs is in the table, in the last line and in the exit code."""

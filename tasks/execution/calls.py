@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import socket
 import sys
 from collections.abc import Callable
@@ -46,20 +47,31 @@ _nursery: socket.socket | None = None
 
 
 def start() -> None:
-    """Let TensorFlow's import begin beside what this process does next; does nothing a second time.
+    """Let TensorFlow's import begin beside what this process does next; does nothing while there is a nursery.
 
-    To be called before this process has threads, and before it forks those that will call.
+    To be called before this process forks those that will call. Architectures and datasets that are registered later
+    are not known to engines.
     """
     global _nursery  # noqa: PLW0603 - one for this process and all that it forks
-    if _nursery is not None or "tensorflow" in sys.modules:
+    if "tensorflow" in sys.modules:
         return
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if os.fork() == 0:
-        from tasks.execution import nursery
+    if _nursery is not None:
+        poll = select.poll()
+        poll.register(_nursery, select.POLLRDHUP)
+        if not poll.poll(0):
+            return
+        _nursery.close()
+    from tasks.execution import nursery
 
-        nursery.live(theirs)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    if os.fork() == 0:
+        try:
+            nursery.live(theirs)
+        finally:
+            os._exit(1)
     theirs.close()
     _nursery = ours
 
@@ -87,20 +99,29 @@ def run(
     with Connection(ours.detach()) as connection:
         with theirs:
             _hand_on(theirs, threads)
-        try:
-            connection.send_bytes(pickle.dumps((function, arguments, keywords, report is not None)))
-            while (answer := connection.recv())[0] == "report":
-                if report is not None:
-                    report(*answer[1])
-        except (EOFError, ConnectionError) as error:
-            raise EngineEnded(
-                f"the process that ran {function.__name__} was killed or crashed; nothing that was finished is lost: "
-                "run again, and it goes on from there"
-            ) from error
-    kind, value = answer
+        call = pickle.dumps((function, arguments, keywords, report is not None))
+        kind, value = _exchange(connection, function.__name__, call)
+        while kind == "report":
+            if report is not None:
+                report(*value)
+            kind, value = _exchange(connection, function.__name__)
     if kind == "failed":
         raise value[0] from RemoteTraceback(value[1])
     return value
+
+
+def _exchange(connection: Connection, name: str, call: bytes | None = None) -> tuple[str, Any]:
+    """Send a call, if there is one, and wait for what the engine says next."""
+    try:
+        if call is not None:
+            connection.send_bytes(call)
+        said: tuple[str, Any] = connection.recv()
+    except (EOFError, ConnectionError) as error:
+        raise EngineEnded(
+            f"the process that ran {name} was killed or crashed; nothing that was finished is lost: run again, and it "
+            "goes on from there"
+        ) from error
+    return said
 
 
 def _run_here(function: Callable[..., Any], threads: int, report: Report | None) -> Any:
@@ -112,11 +133,9 @@ def _run_here(function: Callable[..., Any], threads: int, report: Report | None)
 
 def _hand_on(end: socket.socket, threads: int) -> None:
     """Give one end of a call to the nursery; to a new one if the last is gone."""
-    global _nursery  # noqa: PLW0603 - one for this process and all that it forks
     start()
     try:
         socket.send_fds(_nursery, [str(threads).encode()], [end.fileno()])  # type: ignore[arg-type]
-    except OSError:
-        _nursery = None
+    except ConnectionError:  # it has ended since
         start()
         socket.send_fds(_nursery, [str(threads).encode()], [end.fileno()])  # type: ignore[arg-type]

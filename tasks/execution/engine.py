@@ -36,7 +36,8 @@ class Engine:
         _, status = os.waitpid(self.pid, 0)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
             size = os.fstat(self.stderr).st_size
-            os.write(2, os.pread(self.stderr, LAST_WORDS, max(0, size - LAST_WORDS)))
+            with contextlib.suppress(OSError):
+                os.write(2, os.pread(self.stderr, LAST_WORDS, max(0, size - LAST_WORDS)))
         os.close(self.stderr)
 
 
@@ -72,13 +73,13 @@ def live(channel: socket.socket, threads: int, stderr: int, failure: Exception |
                 threading.Thread(target=_end_with, args=(ends, answered), daemon=True).start()
                 answer = _answer(connection, failure)
                 answered.set()
-                channel.send(b"idle")
+                with contextlib.suppress(ConnectionError):  # with the nursery gone, the caller still gets its answer
+                    channel.send(b"idle")
                 with contextlib.suppress(ConnectionError):
                     connection.send_bytes(answer)
     except BaseException:  # noqa: BLE001 - nobody else will tell
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
         os._exit(1)
 
 
@@ -89,12 +90,16 @@ def _answer(connection: Connection, failure: Exception | None) -> bytes:
         function, arguments, keywords, reports = pickle.loads(connection.recv_bytes())  # noqa: S301 - from who forked this
         if reports:
             keywords["report"] = lambda *told: connection.send(("report", told))
-        return pickle.dumps(("result", function(*arguments, **keywords)))
+        result = function(*arguments, **keywords)
+        sys.stdout.flush()
+        return pickle.dumps(("result", result))
     except Exception as error:  # noqa: BLE001 - the caller raises it
         text = "".join(traceback.format_exception(error))
         if type(error).__module__.split(".")[0] in OWN:
             with contextlib.suppress(Exception):
-                return pickle.dumps(("failed", (error, text)))
+                sent = pickle.dumps(("failed", (error, text)))
+                pickle.loads(sent)  # noqa: S301 - one whose arguments are not its own cannot be read again
+                return sent
         name = f"{type(error).__module__}.{type(error).__qualname__}"
         return pickle.dumps(("failed", (ComputationFailed(f"{name}: {error}"), text)))
 
@@ -118,4 +123,5 @@ def _keep_chatter_in(stderr: int) -> None:
             handler.setStream(python)
     sys.stderr = python
     os.dup2(stderr, 2)
+    os.close(stderr)
     faulthandler.enable(2)

@@ -15,6 +15,7 @@ import selectors
 import signal
 import socket
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -33,8 +34,9 @@ def live(calls: socket.socket) -> NoReturn:
         with _end_when_alone(calls):
             failure = engine.import_all()
         _Nursery(calls, failure).take_calls()
-    finally:  # of an error, whose traceback is on stderr
-        sys.stderr.flush()
+    except BaseException:  # noqa: BLE001 - nobody else will tell
+        traceback.print_exc()
+    finally:
         os._exit(1)
 
 
@@ -64,13 +66,15 @@ class _Nursery:
                 os.kill(one.pid, signal.SIGKILL)
             os._exit(0)
         threads = int(header)
-        channel = next((one for one in reversed(self.idle) if self.engines[one].threads == threads), None)
-        if channel is None:
-            channel = self._fork(threads)
-        else:
-            self.idle.remove(channel)
-        with contextlib.suppress(OSError):  # it has died meanwhile: the caller's end closes with this one
+        try:
+            channel = next((one for one in reversed(self.idle) if self.engines[one].threads == threads), None)
+            if channel is None:
+                channel = self._fork(threads, descriptors)
+            else:
+                self.idle.remove(channel)
             socket.send_fds(channel, [b"call"], descriptors)
+        except OSError as error:  # no engine can be had, or it has died: the caller's end closes with this one
+            print(f"no process to compute in: {error}", file=sys.stderr)  # noqa: T201 - there is no logger here
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -84,7 +88,7 @@ class _Nursery:
         self.idle = [one for one in self.idle if one is not channel]
         self.engines.pop(channel).bury()
 
-    def _fork(self, threads: int) -> socket.socket:
+    def _fork(self, threads: int, descriptors: list[int]) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stderr = os.memfd_create("engine-stderr")
         pid = os.fork()
@@ -93,8 +97,8 @@ class _Nursery:
             for one in inherited:
                 one.close()
             self.selector.close()
-            for other in self.engines.values():
-                os.close(other.stderr)
+            for number in [*descriptors, *(other.stderr for other in self.engines.values())]:
+                os.close(number)
             engine.live(theirs, threads, stderr, self.failure)
         theirs.close()
         self.engines[ours] = engine.Engine(pid, threads, stderr)

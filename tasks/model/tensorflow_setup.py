@@ -18,7 +18,13 @@ from tasks.errors import InvalidParameter, UnfitProcessor
 # through oneDNN, which picks its kernels by the processor that it finds, unless it is told which to use at most.
 INSTRUCTION_SET = "AVX2"
 LEFT_OUT = ("keras", "scipy", "h5py")
-SETTINGS = {"CUDA_VISIBLE_DEVICES": "-1", "ONEDNN_MAX_CPU_ISA": INSTRUCTION_SET, "TF_ENABLE_ONEDNN_OPTS": "0"}
+SETTINGS = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "ONEDNN_MAX_CPU_ISA": INSTRUCTION_SET,
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "TF_XLA_FLAGS": "",
+    "XLA_FLAGS": "",
+}
 
 
 def check_processor(machine: str, described: str) -> None:
@@ -55,7 +61,8 @@ def import_tensorflow() -> None:
         missing = [f"{name}={value}" for name, value in SETTINGS.items() if os.environ.get(name) != value]
         if missing:
             raise InvalidParameter(
-                f"TensorFlow was imported in this process without {' '.join(missing)}, which shape the bits"
+                f"TensorFlow was imported in this process without {' '.join(missing)}, which shape the bits; "
+                "start Luigi in a process of its own"
             )
         return
     check_processor(platform.machine(), Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace"))

@@ -114,7 +114,10 @@ class _Graph:
 
     def _has_variables_alone(self) -> bool:
         """Whether restoring variables is all that loading another one takes: no tables, no files, no own first step."""
-        if self.meta_graph.asset_file_def or not self.meta_graph.saver_def.restore_op_name:
+        own_step = "__saved_model_init_op" in self.meta_graph.signature_def or self.graph.get_collection(
+            "legacy_init_op"
+        )
+        if own_step or self.meta_graph.asset_file_def or not self.meta_graph.saver_def.restore_op_name:
             return False
         first = [self.graph.get_operation_by_name(op.name) for op in self.graph.get_collection("saved_model_main_op")]
         return all(op.type == "NoOp" and not op.control_inputs for op in first) and not self.graph.get_collection(

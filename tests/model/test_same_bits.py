@@ -14,6 +14,7 @@ from tasks.errors import UnfitProcessor
 from tasks.model.tensorflow_setup import check_processor
 from tests.conftest import ROOT
 
+XLA = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
 RECORD = {
     "softmax, 1 thread": "47b66b4d9ce01f5d4ead15add478c2a3128e1ba4227e27b9895e893f6ce1c637",
     "cnn, 1 thread": "b1d88804453419f6f49ccee22f1c4da7d0e8cead15d1becf9f695d8f43c60fcd",
@@ -56,7 +57,10 @@ print(json.dumps(found))
 
 @pytest.mark.parametrize(
     "environment",
-    [{}, {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "SSE41", "CUDA_VISIBLE_DEVICES": "0"}],
+    [
+        {},
+        {"TF_ENABLE_ONEDNN_OPTS": "1", "ONEDNN_MAX_CPU_ISA": "SSE41", "CUDA_VISIBLE_DEVICES": "0", "TF_XLA_FLAGS": XLA},
+    ],
     ids=["plain", "hostile"],
 )
 def test_the_weights_are_those_of_the_record(tmp_path, environment):
