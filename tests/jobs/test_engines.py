@@ -1,10 +1,14 @@
 """What a user sees of the processes that compute: networks of their own, faults in them, and what is missing."""
 
 import os
+import shutil
+import signal
+import time
 
 import pytest
 
 from tests.conftest import ROOT, last_line
+from tests.execution.test_calls import check_none_left
 
 MY_MODELS = """
 import tests.small
@@ -96,3 +100,35 @@ def test_versions_of_several_threads_are_made_in_one_run(run_luigi):
             for base in (f"alone-{threads}", "both")
         )
         assert alone.read_bytes() == both.read_bytes()
+
+
+def start_long_training(run_luigi):
+    """A run in the middle of a training that takes a minute; gives its process."""
+    options = ("--version=1", "--dataset=small", "--model=cnn", "--training-iteration=6000")
+    process = run_luigi.start("ExportVersion", *options, env={"MARK": str(run_luigi.directory)})
+    for line in process.stderr:
+        if "running   TrainModel" in line:
+            break
+    time.sleep(3)  # TensorFlow is imported, and the training runs
+    assert process.poll() is None
+    return process
+
+
+def test_ctrl_c_leaves_nothing_running(run_luigi):
+    """Two seconds later, nursery and engines have ended with Luigi."""
+    process = start_long_training(run_luigi)
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert 0 != process.returncode
+    check_none_left(run_luigi.directory)
+
+
+def test_a_work_directory_that_vanishes_is_told_in_one_line(run_luigi):
+    """The last line names the folder, and the run ends."""
+    process = start_long_training(run_luigi)
+    shutil.rmtree(run_luigi.directory / "work")
+    _, err = process.communicate(timeout=120)
+    assert 30 == process.returncode
+    assert err.splitlines()[-1].startswith("ERROR: TrainModel: ")
+    assert "was the folder removed meanwhile?" in err.splitlines()[-1]
+    check_none_left(run_luigi.directory)
