@@ -202,7 +202,7 @@ def test_versions_that_are_loaded_at_once_keep_their_weights(tmp_path, model):
     weights = {seed: draw_weights(model, seed) for seed in (1, 2)}
     first, second = (write(tmp_path / str(seed), model, weights[seed]) for seed in weights)
     expected = {seed: expected_scores(model, weights[seed], as_floats(IMAGES)) for seed in weights}
-    assert np.abs(expected[1] - expected[2]).max() > 0.01
+    assert np.abs(expected[1] - expected[2]).max() > 0.09
     with load_saved_model(first) as one, load_saved_model(second) as two:
         for _ in range(2):
             np.testing.assert_allclose(one.predict(IMAGES), expected[1], atol=1e-5)
