@@ -3,19 +3,18 @@
 They need TensorFlow, which is imported where they begin.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from tasks.data.dataset import find_dataset
+from tasks.execution.calls import Report
 from tasks.model.architectures import find_architecture
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import Manifest, made_with
 from tasks.versions.tree import Fault, Verified
 from tasks.versions.wanted_version import WantedVersion
-
-Report = Callable[[float, str], None]
 
 
 def train_segment(

@@ -67,8 +67,9 @@ def train(
         report: called now and then with the iterations done and the last loss.
 
     Returns:
-        Every weight by its name, and the optimizer's slots as `<weight>/<slot>`, float32. The same arguments
-        give the same bits, and so do two calls that meet halfway.
+        Every weight by its name, the optimizer's slots as `<weight>/<slot>` and, where the architecture has them,
+        averages as `<weight>/average`, float32. The same arguments give the same bits, and so do two calls that
+        meet halfway.
 
     Raises:
         TrainingFailed: the loss is NaN or infinite (the text says at which iteration), or the data has fewer

@@ -1,6 +1,7 @@
 """Load a SavedModel, and ask it; several can be loaded at once."""
 
 import contextlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
+from tasks.model.images import PIXELS
 from tasks.model.tensorflow_setup import in_this_thread
 from tasks.savedmodel.signatures import (
     CLASSIFY_SIGNATURE,
@@ -24,7 +26,7 @@ from tasks.savedmodel.tensorflow_errors import reason_of
 
 tf1 = tf.compat.v1
 
-BATCH = 1000  # images
+BATCH_FLOATS = 784_000  # of the widest layer at once, 3 MB: a thousand images of the softmax, fewer of a wider network
 AGREEMENT = 1e-5  # of a score
 
 
@@ -35,16 +37,18 @@ class LoadedModel:
     directory: Path
     session: Any
     signatures: Mapping[str, Any]
+    batch: int = 1  # images that it is asked for at once
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`, a thousand at a time."""
+        """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`."""
         signature = self.signatures[PREDICT_SIGNATURE]
         feed, fetch = signature.inputs["images"].name, signature.outputs["scores"].name
         run = self.session.make_callable(fetch, [feed])
-        floats = np.empty((min(BATCH, len(images)), images.shape[1]), np.float32)  # reused: fresh memory costs time
+        # reused: fresh memory costs time
+        floats = np.empty((min(self.batch, len(images)), images.shape[1]), np.float32)
         batches = []
-        for start in range(0, len(images), BATCH):
-            chosen = images[start : start + BATCH]
+        for start in range(0, len(images), self.batch):
+            chosen = images[start : start + self.batch]
             batches.append(run(as_floats(chosen, out=floats[: len(chosen)])))
         return np.concatenate(batches)
 
@@ -78,7 +82,7 @@ def load_saved_model(
     if missing:
         raise ExportFailed(f"{directory}: signature {', '.join(sorted(missing))} is missing")
     try:
-        yield LoadedModel(directory, session, signatures)
+        yield LoadedModel(directory, session, signatures, graph.batch)
     finally:
         graph.idle.append(session)
 
@@ -94,6 +98,7 @@ class _Graph:
         self.graph = tf.Graph()
         self.idle: list[Any] = []
         self.meta_graph: Any = None
+        self.batch = 1
 
     def load(self, directory: Path) -> tuple[Any, Mapping[str, Any]]:
         """A session with the variables of the SavedModel in `directory`, and its signatures."""
@@ -104,6 +109,7 @@ class _Graph:
         if self.meta_graph is None:
             with self.graph.as_default():
                 self.meta_graph = tf1.saved_model.loader.load(session, list(TAGS), str(directory))
+            self.batch = max(1, BATCH_FLOATS // self._widest_layer())
         else:
             saver, prefix = self.meta_graph.saver_def, str(directory / "variables" / "variables")
             session.run(saver.restore_op_name, {saver.filename_tensor_name: prefix})
@@ -111,6 +117,11 @@ class _Graph:
 
     def _signatures(self) -> Iterable[tuple[str, Any]]:
         return self.meta_graph.signature_def.items()
+
+    def _widest_layer(self) -> int:
+        """The most numbers that an operation gives for one image."""
+        shapes = [out.shape.as_list() for op in self.graph.get_operations() for out in op.outputs if out.shape.rank]
+        return max((math.prod(rest) for first, *rest in shapes if first is None and None not in rest), default=PIXELS)
 
     def _has_variables_alone(self) -> bool:
         """Whether restoring variables is all that loading another one takes: no tables, no files, no own first step."""

@@ -1,5 +1,6 @@
 """SavedModels: loaded in this process and in another, two at once, damaged, and refused."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tasks.errors import ExportFailed
-from tasks.savedmodel import loaded_model, writer
+from tasks.savedmodel import writer
 from tasks.savedmodel.loaded_model import check_agreement, load_saved_model
 from tasks.savedmodel.signatures import as_floats
 from tests.conftest import read_tree
@@ -40,12 +41,19 @@ def test_both_signatures_agree(written, model):
     assert {str(digit).encode() for digit in range(10)} == set(classes[0])
 
 
-def test_images_are_scored_in_batches(written, monkeypatch):
+def test_images_are_scored_in_batches(written):
     """How many images go into one batch makes no difference, and none is left out."""
     with load_saved_model(written / "softmax") as loaded:
-        expected = loaded.predict(IMAGES)
-        monkeypatch.setattr(loaded_model, "BATCH", 50)
-        np.testing.assert_allclose(expected, loaded.predict(IMAGES), atol=1e-6)
+        np.testing.assert_allclose(
+            loaded.predict(IMAGES), dataclasses.replace(loaded, batch=50).predict(IMAGES), atol=1e-6
+        )
+
+
+def test_the_widest_layer_decides_how_many_images_are_scored_at_once(written):
+    """A thousand of the softmax, whose widest layer is the image, and fewer of a network that needs more memory."""
+    with load_saved_model(written / "softmax") as softmax, load_saved_model(written / "cnn") as cnn:
+        assert 1000 == softmax.batch
+        assert 1 < cnn.batch < 500
 
 
 def no_folder(directory):
