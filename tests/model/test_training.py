@@ -34,7 +34,7 @@ from tests.model.test_training import CNN, SOFTMAX, fingerprint, train
 images, labels = small.make_images(200, seed=3)
 for recipe in (SOFTMAX, CNN):
     state = train(
-        recipe, images.reshape(-1, 784), labels, total_iterations=12, start=0, stop=12, state=None,
+        recipe, images.reshape(-1, 784), labels, form=small.FORM, total_iterations=12, start=0, stop=12, state=None,
         report=lambda done, loss: None,
     )
     print(fingerprint(state))
@@ -53,7 +53,9 @@ def fingerprint(state):
 
 
 def run(recipe, data, start, stop, *, total=12, state=None, report=ignore):
-    return train(recipe, *data, total_iterations=total, start=start, stop=stop, state=state, report=report)
+    return train(
+        recipe, *data, form=small.FORM, total_iterations=total, start=start, stop=stop, state=state, report=report
+    )
 
 
 @RECIPES
@@ -207,7 +209,7 @@ def test_shifts_move_images(offset, expected):
     """A shift of 1 moves the pixel of row 5, column 10 by up to one pixel, and black comes in at the edge."""
     image = np.zeros((1, 28, 28), np.float32)
     image[0, 5, 10] = 1.0
-    moves = training._moves(1)[3 * offset[0] + offset[1]]  # (784,)
+    moves = training._moves(1, small.FORM)[3 * offset[0] + offset[1]]  # (784,)
     moved = np.append(image.ravel(), 0.0)[moves].reshape(28, 28)
     assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
     full = np.append(np.ones(784), 0.0)[moves]
@@ -260,7 +262,7 @@ def test_other_graphs_keep_their_kind_of_loops(functional):
     was_functional = tf1.control_flow_v2_enabled()
     (tf1.enable_control_flow_v2 if functional else tf1.disable_control_flow_v2)()
     try:
-        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd")
+        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd", small.FORM)
         assert functional == tf1.control_flow_v2_enabled()
     finally:
         (tf1.enable_control_flow_v2 if was_functional else tf1.disable_control_flow_v2)()

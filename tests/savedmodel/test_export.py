@@ -47,7 +47,8 @@ def export(directory, wanted, weights):
     return export_version(
         directory,
         wanted,
-        scores=find_architecture("softmax").scores,
+        architecture=find_architecture("softmax"),
+        form=small.FORM,
         weights=weights,
         measured_on=MEASURED_ON,
         dataset_checksums=CHECKSUMS,
