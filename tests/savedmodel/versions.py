@@ -30,9 +30,9 @@ def draw_weights(model, seed=0):
     return weights
 
 
-def expected_scores(model, weights, images):
+def expected_scores(model, weights, images, form=small.FORM):
     """What an architecture gives with those weights for images float32 [n, 784], computed without any SavedModel."""
-    weight = Weights(lambda name, *_: tf.constant(weights[name]), small.FORM)
+    weight = Weights(lambda name, *_: tf.constant(weights[name]), form)
     return find_architecture(model).scores(tf.constant(images), weight).numpy()
 
 
