@@ -1,7 +1,7 @@
 """Datasets of other forms: `luigi --module tests.other_forms ...` is the pipeline with them, and a network with more.
 
-`letters` has the 62 classes of EMNIST, `colours` has images of 32x32 pixels in three channels. Each class has a
-pattern, which stands in every image of it below noise, so that a softmax learns them in a few iterations.
+`small_letters` has the 62 classes of EMNIST, `small_colours` has images of 32x32 pixels in three channels. Each class
+has a pattern, which stands in every image of it below noise, so that a softmax learns them in a few iterations.
 """
 
 import hashlib
@@ -19,8 +19,8 @@ __all__ = ["tasks"]
 
 TRAINING, VALIDATION, TEST = 620, 124, 124
 FORMS = {
-    "letters": ((28, 28, 1), tuple(digits + ascii_uppercase + ascii_lowercase)),
-    "colours": ((32, 32, 3), ("rot", "grün", "blau", "weiß")),
+    "small_letters": ((28, 28, 1), tuple(digits + ascii_uppercase + ascii_lowercase)),
+    "small_colours": ((32, 32, 3), ("rot", "grün", "blau", "weiß")),
 }
 
 
@@ -69,11 +69,11 @@ def means_of_channels(images, weight):
     import tensorflow as tf
 
     means = tf.reduce_mean(tf.reshape(images, [-1, *weight.image_shape]), axis=[1, 2])
-    return {"describe": {"means": means, "probabilities": tf.nn.softmax(described(images, weight))}}
+    return {"describe": {"means": means, "probabilities": tf.nn.softmax(with_means(images, weight))}}
 
 
 @architecture(optimizer="momentum", learning_rate=0.05, shift=1, signatures=means_of_channels)
-def described(images, weight):
+def with_means(images, weight):
     """A softmax regression whose images are moved while it is trained, and which says more about them."""
     import tensorflow as tf
 

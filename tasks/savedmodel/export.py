@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
@@ -17,6 +18,7 @@ from tasks.savedmodel.loaded_model import LoadedModel, check_agreement, load_sav
 from tasks.savedmodel.prediction_requests import PredictionLog, predict_request
 from tasks.savedmodel.replay import answer
 from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, as_floats, describe_signatures
+from tasks.savedmodel.tensorflow_errors import reason_of
 from tasks.savedmodel.warmup import replay_warmup, write_warmup
 from tasks.savedmodel.writer import write_saved_model
 from tasks.storage import checksums
@@ -87,12 +89,12 @@ def measure(model: LoadedModel, data: LabelledImages) -> Evaluation:
     """Measure a loaded model through `predict_images`.
 
     Raises:
-        ExportFailed: a score is NaN or infinite.
+        ExportFailed: a score is NaN or infinite, or the model is one for images or classes of another dataset.
     """
     try:
         return evaluate(model.predict(data.images), data.labels)
-    except ValueError as error:
-        raise ExportFailed(f"{model.directory}: {error}") from error
+    except (ValueError, tf.errors.OpError) as error:
+        raise ExportFailed(f"{model.directory}: cannot be measured on these images: {reason_of(error)}") from error
 
 
 def check_own_signatures(model: LoadedModel, images: NDArray[np.uint8]) -> list[str]:

@@ -25,14 +25,14 @@ model = cnn
 batch_size = 100
 training_iteration = 30
 [recipe.3]
-model = described
+model = with_means
 schedule = linear
 [training]
 segment = 25
 [export]
 warmup_records = 4
 """
-MODELS = {1: "softmax", 2: "cnn", 3: "described"}
+MODELS = {1: "softmax", 2: "cnn", 3: "with_means"}
 
 
 @pytest.fixture(scope="module", params=other_forms.FORMS)

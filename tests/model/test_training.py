@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tasks.errors import TrainingFailed
 from tasks.model import training
-from tasks.model.architectures import ARCHITECTURES, architecture
+from tasks.model.architectures import ARCHITECTURES, Architecture, architecture
+from tasks.model.images import Form
 from tasks.model.schedules import draw_order, draw_shifts
 from tasks.model.training import train
 from tests import small
@@ -214,6 +215,40 @@ def test_shifts_move_images(offset, expected):
     assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
     full = np.append(np.ones(784), 0.0)[moves]
     assert (28 - abs(offset[0] - 1)) * (28 - abs(offset[1] - 1)) == full.sum()
+
+
+@pytest.mark.parametrize(("offset", "expected"), [((0, 0), (2, 5)), ((1, 1), (1, 4)), ((0, 2), (2, 3))])
+def test_shifts_keep_channels_together(offset, expected):
+    """In a wide image of three channels, all values of a pixel are moved to the same place."""
+    form = Form((3, 6, 3), ("a", "b"))
+    image = np.zeros(form.shape, np.float32)
+    image[1, 4] = [0.25, 0.5, 0.75]
+    moves = training._moves(1, form)[3 * offset[0] + offset[1]]
+    moved = np.append(image.ravel(), 0.0)[moves].reshape(form.shape)
+    assert [0.25, 0.5, 0.75] == moved[expected].tolist()
+    assert 3 == np.count_nonzero(moved)
+
+
+@pytest.mark.parametrize(
+    ("logits", "shape"),
+    [
+        (lambda images, weight: images @ weight("weights", [784, 12]), r"\(1, 12\)"),
+        (lambda images, weight: tf.squeeze(images @ weight("weights", [784, 1])), r"\(\)"),
+        (
+            lambda images, weight: tf.py_function(lambda x: x, [images @ weight("w", [784, 10])], tf.float32),
+            "<unknown>",
+        ),
+    ],
+    ids=["classes", "rank", "unknown"],
+)
+def test_a_network_for_other_classes_is_refused_before_the_first_iteration(data, monkeypatch, logits, shape):
+    """The error names the model, the shape of what it gives, and how many classes there are."""
+    monkeypatch.setitem(ARCHITECTURES, "other", Architecture("other", logits, "sgd", 0.5))
+    with pytest.raises(
+        TrainingFailed,
+        match=f"^model 'other' gives logits of the shape {shape} for one image; the dataset has 10 classes",
+    ):
+        run(replace(SOFTMAX, model="other"), data, 0, 1)
 
 
 def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):

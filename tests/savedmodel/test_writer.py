@@ -87,3 +87,41 @@ def test_a_weight_that_is_used_twice_is_one(tmp_path):
     expected = tf.nn.softmax((images - images[:, ::-1]) @ weights["weights"])
     with load_saved_model(tmp_path) as loaded:
         np.testing.assert_allclose(expected, loaded.predict(IMAGES[:5]), atol=1e-5)
+
+
+def regression(images, weight):
+    return images @ weight("weights", [784, 10]) + weight("biases", [10])
+
+
+@pytest.mark.parametrize("name", ["predict_images", "serving_default"])
+def test_a_signature_of_its_own_takes_no_others_place(tmp_path, name):
+    """What the tutorial's clients ask for is not theirs to define; nothing is written, and the next model is."""
+    model = own(regression, signatures=lambda images, _: {name: {"scores": images}})
+    with pytest.raises(ExportFailed, match=f"^model 'own': signature {name} is there already$"):
+        write_saved_model(tmp_path, model, small.FORM, draw_weights("softmax"))
+    assert {} == read_tree(tmp_path)
+
+
+def test_a_signature_of_its_own_has_no_weights_of_its_own(tmp_path):
+    """A weight that no logits depend on was never trained."""
+    model = own(regression, signatures=lambda images, weight: {"more": {"x": images @ weight("more", [784, 2])}})
+    with pytest.raises(ExportFailed, match=r"weight more was not trained: no logits depend on it$"):
+        write_saved_model(tmp_path, model, small.FORM, draw_weights("softmax"))
+
+
+def test_a_signature_of_its_own_stands_beside_the_others(tmp_path):
+    """It takes images and shares the weights."""
+
+    def more(images, weight):
+        return {"more": {"logits": regression(images, weight), "first": images[:, :1]}}
+
+    weights = draw_weights("softmax")
+    write_saved_model(tmp_path, own(regression, signatures=more), small.FORM, weights)
+    with load_saved_model(tmp_path) as loaded:
+        signature = loaded.signatures["more"]
+        fetches = {name: info.name for name, info in signature.outputs.items()}
+        found = loaded.session.run(fetches, {signature.inputs["images"].name: as_floats(IMAGES[:5])})
+    np.testing.assert_allclose(
+        as_floats(IMAGES[:5]) @ weights["weights"] + weights["biases"], found["logits"], atol=1e-5
+    )
+    np.testing.assert_array_equal(as_floats(IMAGES[:5])[:, :1], found["first"])
