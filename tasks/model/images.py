@@ -13,7 +13,10 @@ if TYPE_CHECKING:  # every run reads this module, and one that finds nothing to 
 
 @dataclass(frozen=True)
 class Form:
-    """What a dataset asks of a network: images of that height, width and channels, one score for each class."""
+    """What a dataset asks of a network: images of that height, width and channels, one score for each class.
+
+    Where a shape in a docstring says 784 and 10, which are MNIST's, it means `pixels` and `classes`.
+    """
 
     shape: tuple[int, int, int]
     class_names: tuple[str, ...]
