@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tasks.errors import TrainingFailed
 from tasks.model.images import Form
 from tasks.recipes import registry
 from tasks.recipes.registry import Registry
@@ -74,6 +75,14 @@ class Architecture:
         import tensorflow as tf
 
         return tf.nn.softmax(self.logits(images, weight))
+
+    def check_classes(self, logits: tf.Tensor, classes: int) -> None:
+        """Make sure that the logits of one image are one for each class; raises TrainingFailed."""
+        if logits.shape.rank != 2 or logits.shape[1] != classes:  # noqa: PLR2004 - images and classes
+            raise TrainingFailed(
+                f"model {self.name!r} gives logits of the shape {logits.shape} for one image; the dataset has "
+                f"{classes} classes, so it has to be (1, {classes}); weight.classes is their number"
+            )
 
 
 ARCHITECTURES: Registry[Architecture] = registry.ARCHITECTURES

@@ -157,12 +157,7 @@ class TrainingLoop:
         start = tf1.placeholder(tf.int32, [], "start")
         self.feeds = [images, labels, order, shifts, rates, start]
         # Once outside the loop, so that the weights exist before it
-        logits = architecture.logits(tf.zeros([1, form.pixels]), weight)
-        if logits.shape.rank != 2 or logits.shape[1] != form.classes:  # noqa: PLR2004 - images and classes
-            raise TrainingFailed(
-                f"model {architecture.name!r} gives logits of the shape {logits.shape} for one image; the dataset has "
-                f"{form.classes} classes, so it has to be (1, {form.classes}); weight.classes is their number"
-            )
+        architecture.check_classes(architecture.logits(tf.zeros([1, form.pixels]), weight), form.classes)
         optimizer = OPTIMIZERS[optimizer_name]
         slots = {
             name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
