@@ -10,6 +10,7 @@ from typing import Any
 from tasks.data.dataset import find_dataset
 from tasks.execution.calls import Report
 from tasks.model.architectures import find_architecture
+from tasks.model.images import Form
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import Manifest, made_with
@@ -50,6 +51,7 @@ def train_segment(
         recipe,
         images.images,
         images.labels,
+        form=form_of(recipe.dataset),
         total_iterations=total_iterations,
         start=start,
         stop=stop,
@@ -88,13 +90,20 @@ def export_version(
     manifest = export.export_version(
         directory,
         wanted,
-        scores=find_architecture(wanted.recipe.model).scores,
+        architecture=find_architecture(wanted.recipe.model),
+        form=form_of(wanted.recipe.dataset),
         weights=checkpoints.load_weights(trained),
         measured_on={"validation": splits.validation, "test": splits.test},
         dataset_checksums=find_dataset(wanted.recipe.dataset).checksums,
         made_with=made_with(),
     )
     return manifest, compare_with_baseline(baseline, manifest, splits.validation)
+
+
+def form_of(dataset: str) -> Form:
+    """What a dataset asks of a network."""
+    found = find_dataset(dataset)
+    return Form(found.shape, found.class_names)
 
 
 def verify_tree(base_path: Path, versions: Collection[int], *, report: Report) -> tuple[list[Fault], list[Verified]]:

@@ -53,5 +53,10 @@ def model_source(model: str) -> str:
 
 
 def _identity(dataset: Dataset) -> dict[str, Any]:
-    """What tells apart two sets of arrays: the archives' checksums and the split."""
-    return {"checksums": dataset.checksums, "validation_images": dataset.validation_images}
+    """What tells apart two sets of arrays: the archives' checksums, the split, and what they were checked against."""
+    return {
+        "checksums": dataset.checksums,
+        "validation_images": dataset.validation_images,
+        "shape": dataset.shape,
+        "classes": len(dataset.class_names),
+    }

@@ -7,11 +7,13 @@ finds nothing to do must not pay for TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tasks.model.images import CLASSES
+from tasks.errors import TrainingFailed
+from tasks.model.images import Form
 from tasks.recipes import registry
 from tasks.recipes.registry import Registry
 
@@ -19,8 +21,12 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Weights(Protocol):
-    """Hands an architecture its trainable weights by name, in training as in serving."""
+@dataclass(frozen=True)
+class Weights:
+    """Hands an architecture its trainable weights by name, in training as in serving, and says what is asked of it."""
+
+    find: Callable[[str, Sequence[int], int], tf.Tensor]
+    form: Form
 
     def __call__(self, name: str, shape: Sequence[int], fan_in: int = 0) -> tf.Tensor:
         """The float32 weight of that name and shape.
@@ -28,18 +34,32 @@ class Weights(Protocol):
         At iteration 0 it is zero, or with `fan_in` drawn from a normal distribution of variance 2 / fan_in
         (He et al., "Delving Deep into Rectifiers", 2015).
         """
+        return self.find(name, shape, fan_in)
+
+    @property
+    def classes(self) -> int:
+        """How many classes the dataset has, and so how many logits each image gets."""
+        return self.form.classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of an image, which come as one row of that many values."""
+        return self.form.shape
 
 
 Logits = Callable[["tf.Tensor", Weights], "tf.Tensor"]
+Signatures = Callable[["tf.Tensor", Weights], "Mapping[str, Mapping[str, tf.Tensor]]"]
 
 
 @dataclass(frozen=True)
 class Architecture:
     """A network and the settings that it is trained with unless a recipe says otherwise.
 
-    `logits` maps images float32 [n, 784] in [0, 1] and `Weights` to logits float32 [n, 10]. While training, each image
-    is moved by up to `shift` pixels in both directions, drawn anew each time. With `average`, what is served are the
-    weights' exponential averages over the training, in which the past counts for that much at each iteration.
+    `logits` maps images float32 [n, 784] in [0, 1] and `Weights` to logits float32 [n, 10]: so many pixels and classes
+    as the dataset has. While training, each image is moved by up to `shift` pixels in both directions, drawn anew each
+    time. With `average`, what is served are the weights' exponential averages over the training, in which the past
+    counts for that much at each iteration. `signatures` maps the same images and `Weights` to what is served besides:
+    name of a signature -> name of an output -> tensor; each is a Predict with the input `images`.
     """
 
     name: str
@@ -48,6 +68,7 @@ class Architecture:
     learning_rate: float
     shift: int = 0
     average: float = 0.0
+    signatures: Signatures | None = None
 
     def scores(self, images: tf.Tensor, weight: Weights) -> tf.Tensor:
         """What is served: the softmax of the logits, float32 [n, 10], each row summing to 1."""
@@ -55,19 +76,27 @@ class Architecture:
 
         return tf.nn.softmax(self.logits(images, weight))
 
+    def check_classes(self, logits: tf.Tensor, classes: int) -> None:
+        """Make sure that the logits of one image are one for each class; raises TrainingFailed."""
+        if logits.shape.rank != 2 or logits.shape[1] != classes:  # noqa: PLR2004 - images and classes
+            raise TrainingFailed(
+                f"model {self.name!r} gives logits of the shape {logits.shape} for one image; the dataset has "
+                f"{classes} classes, so it has to be (1, {classes}); weight.classes is their number"
+            )
+
 
 ARCHITECTURES: Registry[Architecture] = registry.ARCHITECTURES
 find_architecture = ARCHITECTURES.find
 
 
 def architecture(
-    *, optimizer: str, learning_rate: float, shift: int = 0, average: float = 0.0
+    *, optimizer: str, learning_rate: float, shift: int = 0, average: float = 0.0, signatures: Signatures | None = None
 ) -> Callable[[Logits], Logits]:
     """Register a function under its own name, with the defaults of its training."""
 
     def register(logits: Logits) -> Logits:
         name = logits.__name__
-        ARCHITECTURES[name] = Architecture(name, logits, optimizer, learning_rate, shift, average)
+        ARCHITECTURES[name] = Architecture(name, logits, optimizer, learning_rate, shift, average, signatures)
         return logits
 
     return register
@@ -75,18 +104,19 @@ def architecture(
 
 @architecture(optimizer="sgd", learning_rate=0.5)
 def softmax(images: tf.Tensor, weight: Weights) -> tf.Tensor:
-    """The tutorial's softmax regression, from zeros: 7,850 weights.
+    """The tutorial's softmax regression, from zeros: 7,850 weights on MNIST.
 
     The tutorial's learning rate is 0.01 on the sum over a batch of 50, which is 0.5 on its mean.
     """
     import tensorflow as tf
 
-    return tf.nn.bias_add(tf.matmul(images, weight("weights", [784, CLASSES])), weight("biases", [CLASSES]))
+    weights = weight("weights", [images.shape[-1], weight.classes])
+    return tf.nn.bias_add(tf.matmul(images, weights), weight("biases", [weight.classes]))
 
 
 @architecture(optimizer="adam", learning_rate=0.004, shift=1, average=0.99)
 def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
-    """Two strided convolutions and one hidden layer: 309,850 weights."""
+    """Two strided convolutions and one hidden layer: 309,850 weights on MNIST."""
     import tensorflow as tf
 
     def convolution(inputs: tf.Tensor, name: str, size: int, channels: int) -> tf.Tensor:
@@ -100,8 +130,8 @@ def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
             f"{name}/bias", [width]
         )
 
-    hidden = tf.reshape(images, [-1, 28, 28, 1])
+    hidden = tf.reshape(images, [-1, *weight.image_shape])
     hidden = convolution(hidden, "convolution_1", 5, 16)  # (n, 14, 14, 16)
     hidden = convolution(hidden, "convolution_2", 3, 48)  # (n, 7, 7, 48)
-    hidden = tf.nn.relu(dense(tf.reshape(hidden, [-1, 7 * 7 * 48]), "hidden", 128))
-    return dense(hidden, "logits", CLASSES)
+    hidden = tf.nn.relu(dense(tf.reshape(hidden, [-1, math.prod(hidden.shape[1:])]), "hidden", 128))
+    return dense(hidden, "logits", weight.classes)

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from tasks.errors import TrainingFailed
 from tasks.model import schedules
-from tasks.model.architectures import Architecture, find_architecture
-from tasks.model.images import IMAGE_SIDE, PIXELS
+from tasks.model.architectures import Architecture, Weights, find_architecture
+from tasks.model.images import Form
 from tasks.model.optimizers import OPTIMIZERS
 from tasks.recipes.recipe import Recipe
 
@@ -48,6 +48,7 @@ def train(
     images: NDArray[np.uint8],
     labels: NDArray[np.uint8],
     *,
+    form: Form,
     total_iterations: int,
     start: int,
     stop: int,
@@ -60,6 +61,7 @@ def train(
         recipe: what to train, and how.
         images: uint8 [n, 784] with values 0 to 255.
         labels: uint8 [n] with values 0 to 9.
+        form: how many pixels and classes those are.
         total_iterations: after which a schedule ends that does: see `schedules.learning_rates`.
         start: iterations done so far.
         stop: iterations done when this returns.
@@ -72,12 +74,12 @@ def train(
         meet halfway.
 
     Raises:
-        TrainingFailed: the loss is NaN or infinite (the text says at which iteration), or the data has fewer
-            images than a batch.
+        TrainingFailed: the loss is NaN or infinite (the text says at which iteration), the data has fewer images
+            than a batch, or the model gives another number of logits than there are classes.
     """
     if recipe.batch_size > len(images):
         raise TrainingFailed(f"batch_size = {recipe.batch_size}: the training split has only {len(images)} images")
-    loop = training_loop(recipe.model, recipe.optimizer)
+    loop = training_loop(recipe.model, recipe.optimizer, form)
     loop.restore(loop.initial_state(recipe.seed) if state is None else state)
     done, iterations = start, FIRST_CALL
     while done < stop:
@@ -110,7 +112,7 @@ class TrainingLoop:
     how many it ran and the last loss; it stops early at a loss that is NaN or infinite.
     """
 
-    def __init__(self, architecture: Architecture, optimizer_name: str) -> None:
+    def __init__(self, architecture: Architecture, optimizer_name: str, form: Form) -> None:
         self.shift = architecture.shift
         self.average = architecture.average
         self.weights: dict[str, tf.Variable] = {}
@@ -118,7 +120,7 @@ class TrainingLoop:
         self.variables: dict[str, tf.Variable] = {}
         self.graph = tf.Graph()
         with self.graph.as_default(), _loops_in_the_graph():
-            self._build(architecture, optimizer_name)
+            self._build(architecture, optimizer_name, form)
         self.session = tf1.Session(graph=self.graph)
         self.run = self.session.make_callable([self.done, self.loss], feed_list=self.feeds)
 
@@ -146,8 +148,9 @@ class TrainingLoop:
         """The value of every variable."""
         return dict(zip(self.variables, self.session.run(list(self.variables.values())), strict=True))
 
-    def _build(self, architecture: Architecture, optimizer_name: str) -> None:
-        images = tf1.placeholder(tf.uint8, [None, PIXELS], "images")
+    def _build(self, architecture: Architecture, optimizer_name: str, form: Form) -> None:
+        weight = Weights(self._weight, form)
+        images = tf1.placeholder(tf.uint8, [None, form.pixels], "images")
         labels = tf1.placeholder(tf.uint8, [None], "labels")
         order = tf1.placeholder(tf.int32, [None, None], "order")
         shifts = tf1.placeholder(tf.int32, [None, None], "shifts")
@@ -155,7 +158,7 @@ class TrainingLoop:
         start = tf1.placeholder(tf.int32, [], "start")
         self.feeds = [images, labels, order, shifts, rates, start]
         # Once outside the loop, so that the weights exist before it
-        architecture.logits(tf.zeros([1, PIXELS]), self._weight)
+        architecture.check_classes(architecture.logits(tf.zeros([1, form.pixels]), weight), form.classes)
         optimizer = OPTIMIZERS[optimizer_name]
         slots = {
             name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
@@ -164,7 +167,7 @@ class TrainingLoop:
         averages = {
             name: self._variable(name + AVERAGE, weight.shape) for name, weight in self.weights.items() if self.average
         }
-        moves = tf.constant(_moves(self.shift)) if self.shift else None
+        moves = tf.constant(_moves(self.shift, form)) if self.shift else None
 
         # The gradient of a mean costs ten more nodes than that of the losses weighted beforehand
         share = tf.fill(tf.shape(order)[1:], 1.0 / tf.cast(tf.shape(order)[1], tf.float32))  # (batch,)
@@ -176,7 +179,7 @@ class TrainingLoop:
                 framed = tf.pad(batch, [[0, 0], [0, 1]])  # (batch, 785): one black pixel for all outside
                 batch = tf.gather(framed, tf.gather(moves, shifts[index]), batch_dims=1)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, self._weight)
+                labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, weight)
             )  # (batch,)
             gradients = tf.gradients(losses, list(self.weights.values()), grad_ys=share)
             iteration = tf.cast(start + index + 1, tf.float32)
@@ -218,9 +221,9 @@ class TrainingLoop:
 
 
 @lru_cache(maxsize=4)
-def training_loop(model: str, optimizer: str) -> TrainingLoop:
-    """The graph for that architecture and optimizer, built once a process."""
-    return TrainingLoop(find_architecture(model), optimizer)
+def training_loop(model: str, optimizer: str, form: Form) -> TrainingLoop:
+    """The graph for that architecture and optimizer on images of that form, built once a process."""
+    return TrainingLoop(find_architecture(model), optimizer, form)
 
 
 @contextlib.contextmanager
@@ -235,11 +238,10 @@ def _loops_in_the_graph() -> Iterator[None]:
             tf1.enable_control_flow_v2()
 
 
-def _moves(shift: int) -> NDArray[np.int32]:
-    """For each of the (2 * shift + 1)^2 moves, which pixel comes where: int32 [n, 784]; 784 is outside the image."""
-    inside = np.arange(PIXELS, dtype=np.int32).reshape(IMAGE_SIDE, IMAGE_SIDE)
-    frame = np.pad(inside, shift, constant_values=PIXELS)
+def _moves(shift: int, form: Form) -> NDArray[np.int32]:
+    """For each of the (2 * shift + 1)^2 moves, which value comes where: int32 [n, 784]; 784 is outside the image."""
+    height, width, _ = form.shape
+    inside = np.arange(form.pixels, dtype=np.int32).reshape(form.shape)
+    frame = np.pad(inside, [(shift, shift), (shift, shift), (0, 0)], constant_values=form.pixels)
     sides = range(2 * shift + 1)
-    return np.stack(
-        [frame[row : row + IMAGE_SIDE, column : column + IMAGE_SIDE].ravel() for row in sides for column in sides]
-    )
+    return np.stack([frame[row : row + height, column : column + width].ravel() for row in sides for column in sides])

@@ -139,15 +139,17 @@ class _Graph:
 _graph_of = lru_cache(maxsize=8)(_Graph)
 
 
-def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
-    """Make sure that both signatures say the same about images uint8 [n, 784].
+def check_agreement(model: LoadedModel, images: NDArray[np.uint8], class_names: Sequence[str]) -> None:
+    """Make sure that both signatures say the same about images uint8 [n, 784]; the names are in the scores' order.
 
     Raises:
         ExportFailed: a score differs by more than 1e-5, or the classes are not ordered by their scores.
     """
     predicted = model.predict(images)  # (n, 10), by class
     classes, scores = model.classify(images)  # (n, 10), best first
-    by_class = np.take_along_axis(predicted, classes.astype(np.int64), axis=1)
+    numbers = {name.encode(): number for number, name in enumerate(class_names)}
+    order = np.array([[numbers[name] for name in row] for row in classes])
+    by_class = np.take_along_axis(predicted, order, axis=1)
     difference = float(np.abs(by_class - scores).max())
     if not difference <= AGREEMENT or (np.diff(scores, axis=1) > 0).any():
         raise ExportFailed(

@@ -148,13 +148,21 @@ def test_readme(served):
 
 
 def test_recipes(reader):
-    """A recipe on the command line, a model and a dataset of one's own."""
+    """A recipe on the command line, a model and a dataset of one's own, alone and together."""
     reader.in_shell("luigi --module tasks DownloadDataset --local-scheduler")  # as the first command has
-    assert [] == [text for _, text in reader.follow("docs/recipes.md") if text]
+    (printed,) = [text for _, text in reader.follow("docs/recipes.md") if text]
+    checksums, verified, made_again = printed.split("version ")
+    (declared,) = [block.text for block in blocks("docs/recipes.md") if block.mark == "file my_colours.py"]
+    assert re.findall(r"\b[0-9a-f]{64}\b", checksums) == re.findall(r'"([0-9a-f]{64})"', declared)
+    assert "1                    good     colour_cnn     1.0000  1.0000" in verified
+    assert ["1", "equal"] == made_again.split()[2:]
+    manifest = json.loads((reader.directory / "models/colours/1/assets.extra/manifest.json").read_text())
+    assert ["embed", "predict_images", "serving_default"] == sorted(manifest["signatures"])
     for path, key, value in (
         ("mnist/4", "training_iteration", 30),
         ("mnist/10", "model", "two_layers"),
         ("mine/1", "dataset", "mine"),
+        ("colours/1", "model", "colour_cnn"),
     ):
         manifest = reader.directory / "models" / path / "assets.extra" / "manifest.json"
         assert value == json.loads(manifest.read_text())["recipe"][key]

@@ -235,6 +235,31 @@ time.sleep(60)
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def test_what_is_registered_later_is_known_to_the_engines(script, tmp_path):
+    """After a model was added or defined anew, as in a notebook, another nursery takes the place of the one before."""
+    found, _ = finish(
+        script("""
+from tasks.model.architectures import architecture
+
+def register(rate):
+    @architecture(optimizer="sgd", learning_rate=rate)
+    def mine(images, weight):
+        return images
+
+seen = [attempt(functions.find_model, "softmax") for _ in range(2)]
+for rate in (0.25, 0.125):
+    register(rate)
+    seen += [attempt(functions.find_model, "mine") for _ in range(2)]
+print(json.dumps([seen, calls._nursery is not None]))
+""")
+    )
+    nurseries, rates = zip(*found[0], strict=True)
+    assert (0.5, 0.5, 0.25, 0.25, 0.125, 0.125) == rates
+    assert [nurseries[0]] * 2 + [nurseries[2]] * 2 + [nurseries[4]] * 2 == list(nurseries)
+    assert 3 == len(set(nurseries))
+    check_none_left(tmp_path)
+
+
 def test_a_process_that_has_tensorflow_computes_itself(script):
     """It could not be forked any more, and its threads are checked."""
     found, _ = finish(

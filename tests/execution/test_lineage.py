@@ -112,3 +112,14 @@ def test_a_split_has_a_folder_of_its_own(monkeypatch):
     before = lineage(make_recipe(), 0)
     monkeypatch.setitem(DATASETS, "small", other)
     assert before != lineage(make_recipe(), 0)
+
+
+@pytest.mark.parametrize("form", [{"shape": (14, 56, 1)}, {"class_names": (*"0123456789", "none of them")}], ids=str)
+def test_another_shape_or_number_of_classes_is_another_dataset(monkeypatch, form):
+    """What the arrays were checked against is part of their address; what the classes are called is not."""
+    before = lineage(make_recipe(), 0)
+    monkeypatch.setitem(DATASETS, "small", replace(SMALL, class_names=tuple("abcdefghij")))
+    assert before == lineage(make_recipe(), 0)
+    monkeypatch.setitem(DATASETS, "small", replace(SMALL, **form))
+    assert dataset_folder(SMALL) != dataset_folder(DATASETS["small"])
+    assert before != lineage(make_recipe(), 0)

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from tasks.errors import TrainingFailed
 from tasks.model import training
-from tasks.model.architectures import ARCHITECTURES, architecture
+from tasks.model.architectures import ARCHITECTURES, Architecture, architecture
+from tasks.model.images import Form
 from tasks.model.schedules import draw_order, draw_shifts
 from tasks.model.training import train
 from tests import small
@@ -34,7 +35,7 @@ from tests.model.test_training import CNN, SOFTMAX, fingerprint, train
 images, labels = small.make_images(200, seed=3)
 for recipe in (SOFTMAX, CNN):
     state = train(
-        recipe, images.reshape(-1, 784), labels, total_iterations=12, start=0, stop=12, state=None,
+        recipe, images.reshape(-1, 784), labels, form=small.FORM, total_iterations=12, start=0, stop=12, state=None,
         report=lambda done, loss: None,
     )
     print(fingerprint(state))
@@ -53,7 +54,9 @@ def fingerprint(state):
 
 
 def run(recipe, data, start, stop, *, total=12, state=None, report=ignore):
-    return train(recipe, *data, total_iterations=total, start=start, stop=stop, state=state, report=report)
+    return train(
+        recipe, *data, form=small.FORM, total_iterations=total, start=start, stop=stop, state=state, report=report
+    )
 
 
 @RECIPES
@@ -207,11 +210,45 @@ def test_shifts_move_images(offset, expected):
     """A shift of 1 moves the pixel of row 5, column 10 by up to one pixel, and black comes in at the edge."""
     image = np.zeros((1, 28, 28), np.float32)
     image[0, 5, 10] = 1.0
-    moves = training._moves(1)[3 * offset[0] + offset[1]]  # (784,)
+    moves = training._moves(1, small.FORM)[3 * offset[0] + offset[1]]  # (784,)
     moved = np.append(image.ravel(), 0.0)[moves].reshape(28, 28)
     assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
     full = np.append(np.ones(784), 0.0)[moves]
     assert (28 - abs(offset[0] - 1)) * (28 - abs(offset[1] - 1)) == full.sum()
+
+
+@pytest.mark.parametrize(("offset", "expected"), [((0, 0), (2, 5)), ((1, 1), (1, 4)), ((0, 2), (2, 3))])
+def test_shifts_keep_channels_together(offset, expected):
+    """In a wide image of three channels, all values of a pixel are moved to the same place."""
+    form = Form((3, 6, 3), ("a", "b"))
+    image = np.zeros(form.shape, np.float32)
+    image[1, 4] = [0.25, 0.5, 0.75]
+    moves = training._moves(1, form)[3 * offset[0] + offset[1]]
+    moved = np.append(image.ravel(), 0.0)[moves].reshape(form.shape)
+    assert [0.25, 0.5, 0.75] == moved[expected].tolist()
+    assert 3 == np.count_nonzero(moved)
+
+
+@pytest.mark.parametrize(
+    ("logits", "shape"),
+    [
+        (lambda images, weight: images @ weight("weights", [784, 12]), r"\(1, 12\)"),
+        (lambda images, weight: tf.squeeze(images @ weight("weights", [784, 1])), r"\(\)"),
+        (
+            lambda images, weight: tf.py_function(lambda x: x, [images @ weight("w", [784, 10])], tf.float32),
+            "<unknown>",
+        ),
+    ],
+    ids=["classes", "rank", "unknown"],
+)
+def test_a_network_for_other_classes_is_refused_before_the_first_iteration(data, monkeypatch, logits, shape):
+    """The error names the model, the shape of what it gives, and how many classes there are."""
+    monkeypatch.setitem(ARCHITECTURES, "other", Architecture("other", logits, "sgd", 0.5))
+    with pytest.raises(
+        TrainingFailed,
+        match=f"^model 'other' gives logits of the shape {shape} for one image; the dataset has 10 classes",
+    ):
+        run(replace(SOFTMAX, model="other"), data, 0, 1)
 
 
 def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
@@ -260,7 +297,7 @@ def test_other_graphs_keep_their_kind_of_loops(functional):
     was_functional = tf1.control_flow_v2_enabled()
     (tf1.enable_control_flow_v2 if functional else tf1.disable_control_flow_v2)()
     try:
-        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd")
+        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd", small.FORM)
         assert functional == tf1.control_flow_v2_enabled()
     finally:
         (tf1.enable_control_flow_v2 if was_functional else tf1.disable_control_flow_v2)()

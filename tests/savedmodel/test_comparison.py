@@ -11,7 +11,7 @@ from tasks.errors import ExportFailed
 from tasks.savedmodel.comparison import compare_with_baseline
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import read_manifest
-from tests import small
+from tests import other_forms, small
 from tests.savedmodel.versions import draw_weights, export, write_foreign
 
 VALIDATION = Split(small.make_images(100, seed=3)[0].reshape(-1, 784), small.make_images(100, seed=3)[1])
@@ -70,6 +70,18 @@ def test_a_baseline_made_elsewhere_is_measured_too(exported, tmp_path):
     write_foreign(tmp_path / "9")
     compared = compare(Baseline(9, tmp_path / "9"), read_manifest(exported / "1"), max_regression=1.0)
     assert 0 <= compared["baseline_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("small_colours", "Cannot feed value of shape (100, 3072)"), ("small_letters", "it gives 10 scores, and")],
+)
+def test_a_baseline_of_another_dataset_is_refused(exported, name, why):
+    """What takes other images or knows other classes is not measured on these; the error names it."""
+    images, labels = other_forms.make_images(name, 100, seed=3)
+    manifest, baseline = read_manifest(exported / "2"), Baseline(1, exported / "1", max_regression=0.1)
+    with pytest.raises(ExportFailed, match=re.escape(f"{exported / '1'}: cannot be measured on these images: {why}")):
+        compare_with_baseline(baseline, manifest, Split(images.reshape(100, -1), labels))
 
 
 def test_a_baseline_that_does_not_load_is_named(exported, tmp_path):

@@ -44,7 +44,8 @@ def exported(tmp_path_factory):
         export_version(
             directory,
             WantedVersion(base_path, version, small.make_recipe(training_iteration=version)),
-            scores=find_architecture("softmax").scores,
+            architecture=find_architecture("softmax"),
+            form=small.FORM,
             weights=weights,
             measured_on={"validation": data, "test": data},
             dataset_checksums=small.SMALL.checksums,
