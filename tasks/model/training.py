@@ -89,7 +89,9 @@ def train(
             images,
             labels,
             schedules.draw_order(recipe.seed, done, until, batch_size=recipe.batch_size, examples=len(images)),
-            schedules.draw_shifts(recipe.seed, done, until, batch_size=recipe.batch_size, shift=loop.shift),
+            schedules.draw_distortions(
+                recipe.seed, done, until, batch_size=recipe.batch_size, kinds=loop.distortions.kinds
+            ),
             schedules.learning_rates(recipe.schedule, recipe.learning_rate, done, until, total=total_iterations),
             done,
         )
@@ -108,12 +110,12 @@ def train(
 class TrainingLoop:
     """The graph of one architecture with one optimizer, and a session that serves one training after another.
 
-    `run(images, labels, order, shifts, learning_rates, start)` runs an iteration for each row of `order` and returns
-    how many it ran and the last loss; it stops early at a loss that is NaN or infinite.
+    `run(images, labels, order, distortions, learning_rates, start)` runs an iteration for each row of `order` and
+    returns how many it ran and the last loss; it stops early at a loss that is NaN or infinite.
     """
 
     def __init__(self, architecture: Architecture, optimizer_name: str, form: Form) -> None:
-        self.shift = architecture.shift
+        self.distortions = architecture.distortions
         self.average = architecture.average
         self.weights: dict[str, tf.Variable] = {}
         self.fan_in: dict[str, int] = {}
@@ -153,10 +155,10 @@ class TrainingLoop:
         images = tf1.placeholder(tf.uint8, [None, form.pixels], "images")
         labels = tf1.placeholder(tf.uint8, [None], "labels")
         order = tf1.placeholder(tf.int32, [None, None], "order")
-        shifts = tf1.placeholder(tf.int32, [None, None], "shifts")
+        distortions = tf1.placeholder(tf.int32, [None, None], "distortions")
         rates = tf1.placeholder(tf.float32, [None], "learning_rates")
         start = tf1.placeholder(tf.int32, [], "start")
-        self.feeds = [images, labels, order, shifts, rates, start]
+        self.feeds = [images, labels, order, distortions, rates, start]
         # Once outside the loop, so that the weights exist before it
         architecture.check_classes(architecture.logits(tf.zeros([1, form.pixels]), weight), form.classes)
         optimizer = OPTIMIZERS[optimizer_name]
@@ -167,7 +169,7 @@ class TrainingLoop:
         averages = {
             name: self._variable(name + AVERAGE, weight.shape) for name, weight in self.weights.items() if self.average
         }
-        moves = tf.constant(_moves(self.shift, form)) if self.shift else None
+        tables = tf.constant(self.distortions.tables(form)) if self.distortions.kinds > 1 else None
 
         # The gradient of a mean costs ten more nodes than that of the losses weighted beforehand
         share = tf.fill(tf.shape(order)[1:], 1.0 / tf.cast(tf.shape(order)[1], tf.float32))  # (batch,)
@@ -175,9 +177,9 @@ class TrainingLoop:
         def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             chosen = order[index]  # (batch,)
             batch = tf.cast(tf.gather(images, chosen), tf.float32) * (1.0 / 255.0)  # (batch, 784)
-            if moves is not None:
+            if tables is not None:
                 framed = tf.pad(batch, [[0, 0], [0, 1]])  # (batch, 785): one black pixel for all outside
-                batch = tf.gather(framed, tf.gather(moves, shifts[index]), batch_dims=1)
+                batch = tf.gather(framed, tf.gather(tables, distortions[index]), batch_dims=1)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
                 labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, weight)
             )  # (batch,)
@@ -236,12 +238,3 @@ def _loops_in_the_graph() -> Iterator[None]:
     finally:
         if functional:
             tf1.enable_control_flow_v2()
-
-
-def _moves(shift: int, form: Form) -> NDArray[np.int32]:
-    """For each of the (2 * shift + 1)^2 moves, which value comes where: int32 [n, 784]; 784 is outside the image."""
-    height, width, _ = form.shape
-    inside = np.arange(form.pixels, dtype=np.int32).reshape(form.shape)
-    frame = np.pad(inside, [(shift, shift), (shift, shift), (0, 0)], constant_values=form.pixels)
-    sides = range(2 * shift + 1)
-    return np.stack([frame[row : row + height, column : column + width].ravel() for row in sides for column in sides])

@@ -13,7 +13,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.model.images import PIXELS
 from tasks.model.tensorflow_setup import in_this_thread
 from tasks.savedmodel.signatures import (
     CLASSIFY_SIGNATURE,
@@ -121,7 +120,8 @@ class _Graph:
     def _widest_layer(self) -> int:
         """The most numbers that an operation gives for one image."""
         shapes = [out.shape.as_list() for op in self.graph.get_operations() for out in op.outputs if out.shape.rank]
-        return max((math.prod(rest) for first, *rest in shapes if first is None and None not in rest), default=PIXELS)
+        known = [math.prod(rest) for first, *rest in shapes if first is None and None not in rest]
+        return max(known, default=1 << 12)
 
     def _has_variables_alone(self) -> bool:
         """Whether restoring variables is all that loading another one takes: no tables, no files, no own first step."""

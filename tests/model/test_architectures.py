@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tasks.errors import InvalidParameter
 from tasks.model.architectures import ARCHITECTURES, Weights, architecture, find_architecture
+from tasks.model.distortions import Distortions
 from tasks.model.images import Form
 from tasks.model.optimizers import OPTIMIZERS
 from tests import small
@@ -34,7 +35,7 @@ def images():
     return tf.constant(np.random.RandomState(1).random_sample((5, 784)), tf.float32)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 309850)])
+@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 310026)])
 def test_networks_have_as_many_weights_as_declared(images, name, expected):
     """The number of weights is the one in the architecture's docstring."""
     weights = RandomWeights()
@@ -123,4 +124,5 @@ def test_a_further_architecture_is_one_function(monkeypatch):
 
     monkeypatch.setitem(ARCHITECTURES, "mine", ARCHITECTURES.pop("mine"))
     found = find_architecture("mine")
-    assert (mine, "momentum", 0.1, 2) == (found.logits, found.optimizer, found.learning_rate, found.shift)
+    assert (mine, "momentum", 0.1) == (found.logits, found.optimizer, found.learning_rate)
+    assert Distortions(shift=2) == found.distortions

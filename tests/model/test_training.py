@@ -13,8 +13,7 @@ import tensorflow as tf
 from tasks.errors import TrainingFailed
 from tasks.model import training
 from tasks.model.architectures import ARCHITECTURES, Architecture, architecture
-from tasks.model.images import Form
-from tasks.model.schedules import draw_order, draw_shifts
+from tasks.model.schedules import draw_distortions, draw_order
 from tasks.model.training import train
 from tests import small
 
@@ -205,30 +204,6 @@ def test_a_batch_above_the_data_is_refused(data):
         run(replace(SOFTMAX, batch_size=201), data, 0, 1)
 
 
-@pytest.mark.parametrize(("offset", "expected"), [((0, 0), (6, 11)), ((1, 1), (5, 10)), ((2, 1), (4, 10))])
-def test_shifts_move_images(offset, expected):
-    """A shift of 1 moves the pixel of row 5, column 10 by up to one pixel, and black comes in at the edge."""
-    image = np.zeros((1, 28, 28), np.float32)
-    image[0, 5, 10] = 1.0
-    moves = training._moves(1, small.FORM)[3 * offset[0] + offset[1]]  # (784,)
-    moved = np.append(image.ravel(), 0.0)[moves].reshape(28, 28)
-    assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
-    full = np.append(np.ones(784), 0.0)[moves]
-    assert (28 - abs(offset[0] - 1)) * (28 - abs(offset[1] - 1)) == full.sum()
-
-
-@pytest.mark.parametrize(("offset", "expected"), [((0, 0), (2, 5)), ((1, 1), (1, 4)), ((0, 2), (2, 3))])
-def test_shifts_keep_channels_together(offset, expected):
-    """In a wide image of three channels, all values of a pixel are moved to the same place."""
-    form = Form((3, 6, 3), ("a", "b"))
-    image = np.zeros(form.shape, np.float32)
-    image[1, 4] = [0.25, 0.5, 0.75]
-    moves = training._moves(1, form)[3 * offset[0] + offset[1]]
-    moved = np.append(image.ravel(), 0.0)[moves].reshape(form.shape)
-    assert [0.25, 0.5, 0.75] == moved[expected].tolist()
-    assert 3 == np.count_nonzero(moved)
-
-
 @pytest.mark.parametrize(
     ("logits", "shape"),
     [
@@ -251,7 +226,7 @@ def test_a_network_for_other_classes_is_refused_before_the_first_iteration(data,
         run(replace(SOFTMAX, model="other"), data, 0, 1)
 
 
-def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
+def test_training_distorts_each_image_by_its_own_draw(data, monkeypatch):
     """An architecture with a shift trains on moved images: as if NumPy had moved each by what was drawn."""
 
     @architecture(optimizer="sgd", learning_rate=0.5, shift=2)
@@ -262,9 +237,9 @@ def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
     images, labels = data
     weights = np.zeros((784, 10))
     batches = draw_order(0, 0, 5, batch_size=20, examples=len(images))
-    for batch, moves in zip(batches, draw_shifts(0, 0, 5, batch_size=20, shift=2), strict=True):
+    for batch, moves in zip(batches, draw_distortions(0, 0, 5, batch_size=20, kinds=25), strict=True):
         frames = np.pad(images[batch].reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2)))
-        places = [divmod(move, 5) for move in moves.tolist()]
+        places = [divmod(24 - move, 5) for move in moves.tolist()]  # the first is two up, two to the left
         cut = [frame[down : down + 28, right : right + 28] for frame, (down, right) in zip(frames, places, strict=True)]
         x = np.stack(cut).reshape(-1, 784) / 255.0
         exponentials = np.exp(x @ weights)
