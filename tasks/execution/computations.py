@@ -3,7 +3,7 @@
 They need TensorFlow, which is imported where they begin.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from tasks.data.dataset import find_dataset
 from tasks.model.architectures import find_architecture
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
-from tasks.versions.manifest import Manifest, made_with
+from tasks.versions.manifest import Files, Manifest, made_with
 from tasks.versions.tree import Fault, Verified
 from tasks.versions.wanted_version import WantedVersion
 
@@ -98,15 +98,17 @@ def export_version(
     return manifest, compare_with_baseline(baseline, manifest, splits.validation)
 
 
-def verify_tree(base_path: Path, versions: Collection[int], *, report: Report) -> tuple[list[Fault], list[Verified]]:
-    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
+def verify_tree(
+    base_path: Path, versions: Collection[int], *, promoted: Mapping[int, Files], report: Report
+) -> tuple[list[Fault], list[Verified]]:
+    """Verify a base path: what is wrong with its entries, and each version; see `savedmodel.verification`."""
     from tasks.savedmodel import verification
 
-    return verification.verify_tree(base_path, versions, report=report)
+    return verification.verify_tree(base_path, versions, report=report, promoted=promoted)
 
 
-def verify_version(directory: Path) -> Verified:
+def verify_version(directory: Path, promoted: Files | None = None) -> Verified:
     """Verify one version: files, both loaders, warm-up, golden answers, signatures."""
     from tasks.savedmodel import verification
 
-    return verification.verify_version(directory)
+    return verification.verify_version(directory, promoted)

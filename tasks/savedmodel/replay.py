@@ -15,8 +15,8 @@ from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.savedmodel.prediction_requests import PredictionLog
 from tasks.savedmodel.tensorflow_errors import reason_of
 
-CLASSIFY = tf.saved_model.CLASSIFY_METHOD_NAME
-METHODS = (tf.saved_model.PREDICT_METHOD_NAME, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
+PREDICT, CLASSIFY = tf.saved_model.PREDICT_METHOD_NAME, tf.saved_model.CLASSIFY_METHOD_NAME
+METHODS = (PREDICT, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
 
 
 def can_replay(log: Any) -> bool:

@@ -121,7 +121,9 @@ def in_process():
 
 def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
     """A model in a config file; versions are verified, unless the test has a verdict of its own."""
-    return ServedModel(config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path))
+    return ServedModel(
+        config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path, config_path=config_path)
+    )
 
 
 def promote(served, label, version, rollout=None, why=""):
