@@ -169,7 +169,10 @@ class RetireVersions(ReleaseTask):
 
 
 class ConfirmRollout(ReleaseTask):
-    """The servers serve a version, and answer as it did when it was exported."""
+    """The servers serve a version, and answer as it did when it was exported.
+
+    One that was made elsewhere carries no golden requests: its answers are not compared then, and a warning says so.
+    """
 
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")

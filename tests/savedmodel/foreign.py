@@ -57,7 +57,7 @@ def write_odd(directory):
 
 def write_keras(directory):
     """`keras.Model.export`: endpoints `serve` and `serving_default`."""
-    model = keras.Sequential([keras.Input((784,)), keras.layers.Dense(10, "softmax")])
+    model = keras.Sequential([keras.Input((784,), name="pixels"), keras.layers.Dense(10, "softmax")])
     model.export(str(directory), verbose=False)
 
 

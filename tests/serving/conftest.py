@@ -126,9 +126,9 @@ def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
     )
 
 
-def promote(served, label, version, rollout=None, why=""):
+def promote(served, label, version, rollout=None, why="", **options):
     rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
-    return promotion.promote(served, label, version, rollout, why=why)
+    return promotion.promote(served, label, version, rollout, why=why, **options)
 
 
 def roll_back(served, label):
