@@ -1,8 +1,9 @@
 """Move a label in the order that the server can follow.
 
 The server checks a label before it loads anything: a label that points at a version that is not available makes it
-refuse the whole file, again at every poll. So the version is put on the policy first, then every server says that it
-is available (or the stated time passes), and only then the label is moved: two writes of one file.
+refuse the whole file, again at every poll (--allow_version_labels_for_unavailable_models excuses a label that is new,
+not one that moves). So the version is put on the policy first, then every server says that it is available (or the
+stated time passes), and only then the label is moved: two writes of one file.
 """
 
 import logging
