@@ -192,7 +192,7 @@ class ConfirmRollout(ReleaseTask):
 
 def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | None:
     """Why a version must not be served, by verification; None if it may."""
-    promoted = foreign.read_records(config_path, base_path).get(version)
+    promoted = foreign.promoted_files(config_path, base_path, version)
     verified = calls.run(verify_version, base_path / str(version), promoted, threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None

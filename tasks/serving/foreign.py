@@ -25,6 +25,13 @@ def read_records(config_path: Path, base_path: Path) -> dict[int, Files]:
     return {int(version): files for version, files in _read(record_path(config_path)).get(_key(base_path), {}).items()}
 
 
+def promoted_files(config_path: Path, base_path: Path, version: int) -> Files | None:
+    """The files that a version had when it was promoted; None for one that has a manifest, or was not promoted."""
+    if read_manifest(base_path / str(version)) is not None:
+        return None  # and a record that cannot be read is no matter of those
+    return read_records(config_path, base_path).get(version)
+
+
 def admit(served: ServedModel, version: int, *, is_allowed: bool) -> Callable[[], None]:
     """Take the checksums of a version that was made elsewhere; nothing is written before what is returned is called.
 
@@ -37,7 +44,7 @@ def admit(served: ServedModel, version: int, *, is_allowed: bool) -> Callable[[]
     directory = served.base_path / str(version)
     if not directory.is_dir() or read_manifest(directory) is not None:
         return lambda: None  # one that is not there is told by others
-    if version in read_records(served.config_path, served.base_path):
+    if promoted_files(served.config_path, served.base_path, version) is not None:
         return lambda: None
     if not is_allowed:
         raise ReleaseRefused(

@@ -78,12 +78,9 @@ def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
     found = []
     if served[number] != name:
         twin = served[number]
-        found.append(
-            (
-                ERROR,
-                f"is version {number}, as {twin!r} is; the server loads {twin!r}, with the policy all {{}} the other",
-            )
-        )
+        first = min(other.name for other in entry.parent.iterdir() if version_number(other.name) == number)
+        loaded = f"the server loads {twin!r}, with the policy all {{}} {first!r}"
+        found.append((ERROR, f"is version {number}, as {twin!r} is; {loaded}"))
     elif name != str(number):
         found.append((WARNING, f"is version {number} to the server; name it {number}"))
     if number < 1:

@@ -152,7 +152,7 @@ FAULTS = {
     ),
     "two entries for a version": (
         lambda tree: shutil.copytree(tree / "1", tree / "01"),
-        ("01", ERROR, "is version 1, as '1' is; the server loads '1', with the policy all {} the other"),
+        ("01", ERROR, "is version 1, as '1' is; the server loads '1', with the policy all {} '01'"),
     ),
     "zero": (
         lambda tree: shutil.copytree(tree / "1", tree / "0"),

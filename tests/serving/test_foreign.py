@@ -14,6 +14,7 @@ from tests.savedmodel.foreign import KINDS
 from tests.serving.config_server import ConfigServer
 from tests.serving.conftest import loaded, promote, serve, write_config
 from tests.serving.test_bad_input import run_and_fail
+from tests.serving.test_story import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +55,15 @@ def test_versions_of_others_are_released_step_by_step(release, others, config_pa
             assert f"labels: stable -> {version}" in said
             assert f"{version} AVAILABLE" in said
         release("RollBack", "--label", "stable", *where)
-        assert server.labels == {("mnist", "stable"): 4}
+        wait_until(lambda: server.labels == {("mnist", "stable"): 4})
     plan = release("RetireVersions", "--keep", "1", "--apply")
     assert "3 versions" in plan
     assert plan.rstrip().endswith("removed; 4, 5, 6 stay")
     records = foreign.read_records(config_path, others)
     assert {1, 2, 3, 4, 5} == set(records)
     assert records[5] == checksums.list_files(others / "5")
+    said = release("VerifyVersions", "--versions", "4,5")
+    assert "note    5: was made elsewhere, and promoted: foreign.json has its checksums" in said
 
 
 def test_without_the_flag_nothing_is_promoted(served):
@@ -126,9 +129,12 @@ def test_a_record_that_cannot_be_read_is_named(served, content):
         foreign.admit(served, 1, is_allowed=True)
 
 
-def test_versions_with_a_manifest_need_nothing(exported, tmp_path):
-    """Those of this pipeline carry their checksums, and one that is not there is left to others to tell."""
-    served = serve(tmp_path / "models.config", exported)
-    for version in (1, 9):
-        foreign.admit(served, version, is_allowed=False)()
-    assert not foreign.record_path(served.config_path).exists()
+def test_versions_with_a_manifest_need_nothing(base_path, config_path):
+    """Those of this pipeline carry their checksums, whatever the record holds; what is missing is told by others."""
+    served, path = serve(config_path, base_path), foreign.record_path(config_path)
+    foreign.admit(served, 9, is_allowed=False)()
+    foreign.admit(served, 1, is_allowed=False)()
+    assert not path.exists()
+    path.write_text("{")
+    promote(served, "stable", 1, first=foreign.admit(served, 1, is_allowed=True))
+    assert served.labels() == {"stable": 1}
