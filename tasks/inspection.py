@@ -72,7 +72,7 @@ class VerifyVersions(InspectionTask):
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
         base_path = Path(self.base_path)
-        promoted = read_records(Path(self.config_path), base_path)
+        promoted = read_records(Path(self.config_path).resolve(), base_path)
         with explain_os_errors(base_path):
             faults, versions = calls.run(
                 verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=reporter(self)

@@ -1,7 +1,8 @@
 """Versions that were made elsewhere and are served all the same.
 
 They carry no manifest, so nobody could tell whether they were changed since. The checksums of one that is promoted are
-kept in `foreign.json` beside the servers' config file, and it is held against them from then on.
+kept in `foreign.json` beside the servers' config file, and it is held against them from then on. A promotion that is
+killed may leave checksums of a version that no label points at: those that it was asked to allow.
 """
 
 import json
@@ -44,7 +45,7 @@ def admit(served: ServedModel, version: int, *, is_allowed: bool) -> Callable[[]
     directory = served.base_path / str(version)
     if not directory.is_dir() or read_manifest(directory) is not None:
         return lambda: None  # one that is not there is told by others
-    if promoted_files(served.config_path, served.base_path, version) is not None:
+    if version in read_records(served.config_path, served.base_path):
         return lambda: None
     if not is_allowed:
         raise ReleaseRefused(
