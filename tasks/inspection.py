@@ -22,6 +22,7 @@ from tasks.execution.computations import verify_tree
 from tasks.execution.lineage import digest
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
+from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
 from tasks.storage.disk_errors import explain_os_errors
 from tasks.versions.manifest import Manifest, made_with, read_manifest
@@ -64,11 +65,17 @@ class VerifyVersions(InspectionTask):
     Prints a table; fails if it finds an error.
     """
 
+    config_path = FolderParameter(
+        default="models/models.config", description="the server's config file; foreign.json beside it has checksums"
+    )
+
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
-        with explain_os_errors(Path(self.base_path)):
+        base_path = Path(self.base_path)
+        promoted = read_records(Path(self.config_path).resolve(), base_path)
+        with explain_os_errors(base_path):
             faults, versions = calls.run(
-                verify_tree, Path(self.base_path), self.versions, threads=threads, report=reporter(self)
+                verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=reporter(self)
             )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)

@@ -20,7 +20,7 @@ from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import verify_version
 from tasks.recipes.checks import number, whole_number
-from tasks.serving import promotion, quarantine, retirement
+from tasks.serving import foreign, promotion, quarantine, retirement
 from tasks.serving.config_file import find_model, read_config
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import ModelServer, VersionStatus, find_servers
@@ -91,7 +91,8 @@ class ReleaseTask(ReportedTask):
             )
         model = find_model(read_config(config_path), base_path)
         name = self.model_name or (model.name if model is not None else base_path.name)
-        return ServedModel(config_path, base_path, name, self.keep_loaded, partial(find_fault, base_path))
+        verdict = partial(find_fault, base_path, config_path=config_path)
+        return ServedModel(config_path, base_path, name, self.keep_loaded, verdict)
 
 
 class LabelTask(ReleaseTask):
@@ -114,13 +115,18 @@ class PromoteVersion(LabelTask):
     """A label points at a version."""
 
     version = VersionParameter(description="the version's number")
+    allow_foreign = luigi.BoolParameter(
+        significant=False, description="even if it was made elsewhere; its checksums go to foreign.json"
+    )
 
     def is_so(self) -> bool:
         served = self.find_served()
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
-        promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
+        served = self.find_served()
+        record = foreign.admit(served, self.version, is_allowed=self.allow_foreign)
+        promotion.promote(served, self.label, self.version, find_rollout(self), why=self.why, first=record)
 
 
 class RollBack(LabelTask):
@@ -163,7 +169,10 @@ class RetireVersions(ReleaseTask):
 
 
 class ConfirmRollout(ReleaseTask):
-    """The servers serve a version, and answer as it did when it was exported."""
+    """The servers serve a version, and answer as it did when it was exported.
+
+    One that was made elsewhere carries no golden requests: its answers are not compared then, and a warning says so.
+    """
 
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
@@ -181,9 +190,10 @@ class ConfirmRollout(ReleaseTask):
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
 
 
-def find_fault(base_path: Path, version: int) -> str | None:
+def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | None:
     """Why a version must not be served, by verification; None if it may."""
-    verified = calls.run(verify_version, base_path / str(version), threads=_threads())
+    promoted = foreign.promoted_files(config_path, base_path, version)
+    verified = calls.run(verify_version, base_path / str(version), promoted, threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
 

@@ -3,7 +3,7 @@
 They need TensorFlow, which is imported where they begin.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from tasks.model.architectures import find_architecture
 from tasks.model.images import Form
 from tasks.recipes.recipe import Recipe
 from tasks.versions.compatibility import Baseline
-from tasks.versions.manifest import Manifest, made_with
+from tasks.versions.manifest import Files, Manifest, made_with
 from tasks.versions.tree import Fault, Verified
 from tasks.versions.wanted_version import WantedVersion
 
@@ -106,15 +106,17 @@ def form_of(dataset: str) -> Form:
     return Form(found.shape, found.class_names)
 
 
-def verify_tree(base_path: Path, versions: Collection[int], *, report: Report) -> tuple[list[Fault], list[Verified]]:
-    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
+def verify_tree(
+    base_path: Path, versions: Collection[int], *, promoted: Mapping[int, Files], report: Report
+) -> tuple[list[Fault], list[Verified]]:
+    """Verify a base path: what is wrong with its entries, and each version; see `savedmodel.verification`."""
     from tasks.savedmodel import verification
 
-    return verification.verify_tree(base_path, versions, report=report)
+    return verification.verify_tree(base_path, versions, report=report, promoted=promoted)
 
 
-def verify_version(directory: Path) -> Verified:
+def verify_version(directory: Path, promoted: Files | None = None) -> Verified:
     """Verify one version: files, both loaders, warm-up, golden answers, signatures."""
     from tasks.savedmodel import verification
 
-    return verification.verify_version(directory)
+    return verification.verify_version(directory, promoted)

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import tensorflow as tf
+
+from tasks.errors import ExportFailed
 from tasks.model.images import LabelledImages
 from tasks.savedmodel.cpp_loader import read_meta_graph
 from tasks.savedmodel.export import measure
 from tasks.savedmodel.loaded_model import load_saved_model
 from tasks.savedmodel.signatures import PREDICT_SIGNATURE, describe_signatures
-from tasks.versions.compatibility import Baseline, breaking_changes, check_accuracy, check_signatures
+from tasks.savedmodel.tensorflow_errors import reason_of
+from tasks.versions.compatibility import STABLE, Baseline, breaking_changes, check_accuracy, check_signatures
 from tasks.versions.manifest import Manifest
 
 
@@ -27,7 +31,18 @@ def compare_with_baseline(baseline: Baseline | None, manifest: Manifest, validat
     record: dict[str, Any] = {"baseline": baseline.version, "signature_changes": changes}
     if baseline.max_regression is None:
         return record
-    with load_saved_model(baseline.directory, [PREDICT_SIGNATURE]) as model:
-        baseline_accuracy = measure(model, validation).accuracy
+    baseline_accuracy = _measure(baseline, validation)
     check_accuracy(manifest.model_version, manifest.validation_accuracy, baseline, baseline_accuracy)
     return {**record, "baseline_accuracy": baseline_accuracy, "accuracy": manifest.validation_accuracy}
+
+
+def _measure(baseline: Baseline, validation: LabelledImages) -> float:
+    try:
+        with load_saved_model(baseline.directory, [PREDICT_SIGNATURE]) as model:
+            return measure(model, validation).accuracy
+    except (ExportFailed, KeyError, TypeError, ValueError, tf.errors.OpError) as error:  # it may be anybody's
+        reason = str(error) if isinstance(error, ExportFailed) else f"{type(error).__name__}: {reason_of(error)}"
+        raise ExportFailed(
+            f"max_regression: version {baseline.version} ({STABLE}) cannot be measured through {PREDICT_SIGNATURE}, "
+            f"images -> scores ({reason}); leave max_regression out"
+        ) from error

@@ -1,8 +1,9 @@
 """Move a label in the order that the server can follow.
 
 The server checks a label before it loads anything: a label that points at a version that is not available makes it
-refuse the whole file, again at every poll. So the version is put on the policy first, then every server says that it
-is available (or the stated time passes), and only then the label is moved: two writes of one file.
+refuse the whole file, again at every poll (--allow_version_labels_for_unavailable_models excuses a label that is new,
+not one that moves). So the version is put on the policy first, then every server says that it is available (or the
+stated time passes), and only then the label is moved: two writes of one file.
 """
 
 import logging
@@ -16,7 +17,6 @@ from tasks.serving import policy
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.transaction import Edit, ServedModel
-from tasks.versions.manifest import MANIFEST, read_manifest
 from tasks.versions.tree import find_versions
 
 logger = logging.getLogger(__name__)
@@ -24,9 +24,17 @@ logger = logging.getLogger(__name__)
 ROLL_BACK = "RollBack"
 
 
-def promote(served: ServedModel, label: str, version: int, rollout: Rollout, *, why: str) -> list[Move]:
-    """Point a label at a version, as `_move_label` does it."""
-    return _move_label(served, label, lambda _: version, rollout, why=why, task="PromoteVersion")
+def promote(
+    served: ServedModel,
+    label: str,
+    version: int,
+    rollout: Rollout,
+    *,
+    why: str,
+    first: Callable[[], None] = lambda: None,
+) -> list[Move]:
+    """Point a label at a version, as `_move_label` does it; `first` is done right before, under the lock."""
+    return _move_label(served, label, lambda _: version, rollout, why=why, task="PromoteVersion", first=first)
 
 
 def roll_back(served: ServedModel, label: str, rollout: Rollout, *, why: str) -> list[Move]:
@@ -53,19 +61,24 @@ def is_rolled_back(served: ServedModel, label: str) -> bool:
 
 
 def check_fit(served: ServedModel, version: int) -> None:
-    """Make sure that a version is there, was made by this pipeline and may be loaded; raises ReleaseRefused."""
-    path, published = served.base_path / str(version), find_versions(served.base_path)
+    """Make sure that a version is there and may be loaded; raises ReleaseRefused."""
+    published = find_versions(served.base_path)
     if version not in published:
         there = ", ".join(map(str, published)) or "none"
         raise ReleaseRefused(f"version {version} does not exist in {served.base_path}; published are {there}")
-    if read_manifest(path) is None:
-        raise ReleaseRefused(f"{path} was not made by this pipeline: no readable {MANIFEST.as_posix()} in it")
     if why := served.why_unfit(version):
         raise ReleaseRefused(why)
 
 
 def _move_label(
-    served: ServedModel, label: str, choose: Callable[[Edit], int], rollout: Rollout, *, why: str, task: str
+    served: ServedModel,
+    label: str,
+    choose: Callable[[Edit], int],
+    rollout: Rollout,
+    *,
+    why: str,
+    task: str,
+    first: Callable[[], None] = lambda: None,
 ) -> list[Move]:
     """Move a label in two phases; gives the move, or nothing where the label pointed there already.
 
@@ -98,7 +111,7 @@ def _move_label(
                     gone = served.base_path / str(version)
                     raise ReleaseRefused(f"{gone} has gone meanwhile; label {label!r} stays where it is")
                 if version in edit.loaded():
-                    return _point(edit, label, version, task=task, why=why)
+                    return _point(edit, label, version, task=task, why=why, first=first)
             if time.monotonic() > give_up:  # else once more: another promotion has taken the version off the policy
                 raise RolloutFailed(f"version {version} is taken off the policy by others, again and again; given up")
     except BaseException:
@@ -107,13 +120,13 @@ def _move_label(
         raise
 
 
-def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list[Move]:
+def _point(edit: Edit, label: str, version: int, *, task: str, why: str, first: Callable[[], None]) -> list[Move]:
     """The second phase, under the lock: the label, and a policy without what is no longer needed."""
     before = edit.labels.get(label)
     edit.model.version_labels[label] = version
     edit.load(edit.wanted())
     moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
-    edit.publish(moves)
+    edit.publish(moves, first=first)
     for move in moves:
         moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
         logger.info("Label %s of %s: %s", label, edit.served.name, moved)

@@ -46,7 +46,8 @@ def check_accuracy(version: int, accuracy: float, baseline: Baseline, baseline_a
 def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """What clients of signatures `before` stumble over in `after`; both as `describe_signatures` gives them.
 
-    A further signature or output breaks nobody. A further input does: the server refuses requests without it.
+    A further signature or output breaks nobody. A further input does: the server refuses requests without it (unless a
+    signature has a default for it, which no version of this pipeline has).
     """
     changes = []
     for name, old in before.items():

@@ -17,6 +17,8 @@ from tasks.recipes.recipe import KEYS, Recipe
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
 
+Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
+
 OTHER_KEYS = tuple(name for name, key in KEYS.items() if key.shapes and key.section != "recipe")
 
 
@@ -29,7 +31,7 @@ class Manifest:
     dataset_checksums: Mapping[str, str]
     metrics: Mapping[str, Mapping[str, Any]]  # by split
     signatures: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, int | str]]  # all but the manifest, with size and SHA-256
+    files: Files  # all but the manifest
     made_with: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
 

@@ -12,7 +12,33 @@ from tasks.savedmodel.comparison import compare_with_baseline
 from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import read_manifest
 from tests import other_forms, small
+from tests.savedmodel.foreign import KINDS
 from tests.savedmodel.versions import draw_weights, export, write_foreign
+
+DEFAULT = "serving_default: method tensorflow/serving/predict -> tensorflow/serving/classify"
+CHANGES = {
+    "module": [
+        DEFAULT,
+        "serving_default: input images is gone",
+        "serving_default: input inputs is new",
+    ],
+    "keras": [
+        "signature serve is gone",
+        DEFAULT,
+        "serving_default: input pixels is gone",
+        "serving_default: output output_0 is gone",
+        "serving_default: input inputs is new",
+    ],
+    "words": [
+        DEFAULT,
+        "serving_default: input text is gone",
+        "serving_default: output worth is gone",
+        "serving_default: input inputs is new",
+    ],
+    "tutorial": [],
+    "several graphs": [],
+    "no signature": [],
+}
 
 VALIDATION = Split(small.make_images(100, seed=3)[0].reshape(-1, 784), small.make_images(100, seed=3)[1])
 
@@ -82,6 +108,35 @@ def test_a_baseline_of_another_dataset_is_refused(exported, name, why):
     manifest, baseline = read_manifest(exported / "2"), Baseline(1, exported / "1", max_regression=0.1)
     with pytest.raises(ExportFailed, match=re.escape(f"{exported / '1'}: cannot be measured on these images: {why}")):
         compare_with_baseline(baseline, manifest, Split(images.reshape(100, -1), labels))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_others_made_is_compared_or_refused_in_a_line(exported, tmp_path, kind):
+    """Clients of other signatures are counted, an accuracy that cannot be measured is named, and nothing else fails."""
+    KINDS[kind](tmp_path / "9")
+    manifest, stable = read_manifest(exported / "1"), Baseline(9, tmp_path / "9", allow_signature_change=True)
+    changes = compare(stable, manifest)["signature_changes"]
+    assert CHANGES[kind] == changes
+    if kind in {"tutorial", "several graphs"}:
+        assert 0 <= compare(stable, manifest, max_regression=1.0)["baseline_accuracy"] <= 1
+    else:
+        said = (
+            r"^max_regression: version 9 \(stable\) cannot be measured through predict_images, images -> scores \("
+            rf"{tmp_path / '9'}: signature predict_images is missing\); leave max_regression out$"
+        )
+        with pytest.raises(ExportFailed, match=said):
+            compare(stable, manifest, max_regression=1.0)
+
+
+def test_a_baseline_with_another_predict_images_is_named(exported, tmp_path):
+    """A signature of that name with other inputs, or other sizes, cannot be measured either."""
+    for version, (name, size) in enumerate([("pictures", 784), ("images", 5)], 8):
+        function = tf.function(lambda tensor: {"scores": tf.zeros([1, 10]) + tf.reduce_sum(tensor)})
+        concrete = function.get_concrete_function(tf.TensorSpec([None, size], tf.float32, name=name))
+        tf.saved_model.save(tf.Module(), str(tmp_path / str(version)), signatures={"predict_images": concrete})
+        stable = Baseline(version, tmp_path / str(version), allow_signature_change=True, max_regression=1.0)
+        with pytest.raises(ExportFailed, match=rf"^max_regression: version {version} .stable. cannot be measured"):
+            compare(stable, read_manifest(exported / "1"))
 
 
 def test_a_baseline_that_does_not_load_is_named(exported, tmp_path):

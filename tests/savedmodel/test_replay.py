@@ -57,6 +57,18 @@ def test_a_request_that_the_server_refuses_is_refused(exported, images):
         stub.Predict(request, timeout=10)
 
 
+def test_an_input_with_a_default_may_be_left_out(exported, images):
+    """As in the server, where a signature says what an input is that a request lacks; others are refused still."""
+    with load_saved_model(exported / "1") as model:
+        model.signatures["predict_images"].defaults["images"].CopyFrom(tf.make_tensor_proto(images))
+        sent, empty = (_log("predict_log", request=predict_request(images)) for _ in range(2))
+        empty.predict_log.request.inputs.clear()
+        assert answer(model, sent).predict_log.response == answer(model, empty).predict_log.response
+        empty.predict_log.request.inputs["more"].CopyFrom(tf.make_tensor_proto(images))
+        with pytest.raises(ValueError, match=r"inputs are .'more'., the signature has .'images'."):
+            answer(model, empty)
+
+
 def _log(kind, **fields):
     log = prediction_log_pb2.PredictionLog()
     getattr(log, kind).SetInParent()

@@ -122,12 +122,14 @@ def in_process():
 
 def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
     """A model in a config file; versions are verified, unless the test has a verdict of its own."""
-    return ServedModel(config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path))
+    return ServedModel(
+        config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path, config_path=config_path)
+    )
 
 
-def promote(served, label, version, rollout=None, why=""):
+def promote(served, label, version, rollout=None, why="", **options):
     rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
-    return promotion.promote(served, label, version, rollout, why=why)
+    return promotion.promote(served, label, version, rollout, why=why, **options)
 
 
 def roll_back(served, label):
