@@ -23,7 +23,7 @@ from tasks.serving.transaction import ServedModel
 from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
 from tests import small
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 __all__ = ["quiet_tensorflow"]
 
@@ -81,7 +81,7 @@ def nobody():
 def server(base_path, config_path):
     """A server of the versions 1 and 2."""
     write_config(config_path, base_path, 1, 2)
-    with ConfigServer(config_path) as running:
+    with ModelServer(config_path) as running:
         yield running
 
 

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from tests.conftest import ROOT
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
 
@@ -156,7 +156,7 @@ def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     text = f"model_config_list {{\n  config {{\n{entry}  }}\n}}\n"
     elsewhere.write_text(text)
     config_path.write_text(text)
-    with ConfigServer(elsewhere) as server:
+    with ModelServer(elsewhere) as server:
         said = fails(*PROMOTE, "--server", server.address, "--timeout-seconds", "2")
         assert f"{server.address}: version 1 of mnist is not known there; given up after 2 s" in said
 
