@@ -108,7 +108,8 @@ def _move_label(
     fit = None if task == ROLL_BACK else served.find_fit()
     rollout, seen = rollout.look()
     loaded = loaded_now(seen, listed)
-    logger.info("%s are answered by %s", UNLABELLED, tell_newest(loaded, listed))
+    newest = tell_newest(loaded, listed)
+    logger.info("%s are answered by %s", UNLABELLED, newest)
     _let_go(served, version, rollout, seen)
     give_up = time.monotonic() + rollout.timeout_seconds
     former = widened = None
@@ -144,7 +145,8 @@ def _move_label(
     except RolloutFailed as error:
         raise RolloutFailed(f"label {label!r} points at {version} in the config file, but {error}") from error
     listed = edit.loaded()
-    logger.info("%s are now answered by %s", UNLABELLED, tell_newest(loaded_then(loaded, version, listed), listed))
+    then = tell_newest(loaded_then(loaded, version, listed), listed)
+    logger.info("%s are %s answered by %s", UNLABELLED, "still" if then == newest else "now", then)
     return moves
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.model_server import ModelServer, Refused, StartFailed
 from tests.model_server.core import RETRY_SECONDS
+from tests.serving.conftest import wait_until
 
 CONFIG = 'model_config_list {{ config {{ name: "mnist" base_path: "{}" model_platform: "tensorflow" {} }} }}'
 BROKEN = {3: "Insufficient resources"}
@@ -18,13 +19,6 @@ def specific(*versions):
 
 def label(name, version):
     return f'version_labels {{ key: "{name}" value: {version} }}'
-
-
-def wait_until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 
 import pytest
 
@@ -13,6 +12,7 @@ from tasks.serving.config_file import find_model, labels, read_config
 from tasks.serving.grpc_server import GrpcServer
 from tasks.serving.servers import AVAILABLE
 from tests.model_server import ModelServer
+from tests.serving.conftest import wait_until
 
 BY_HAND = """# written by hand, before anything was promoted
 model_config_list {
@@ -20,14 +20,6 @@ model_config_list {
   config { name: "other" base_path: "%s" model_platform: "tensorflow" }
 }
 """
-
-
-def wait_until(condition, seconds=20):
-    """Wait for what the server does in a thread of its own."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.05)
 
 
 def read_moves(config_path):
