@@ -179,7 +179,9 @@ def test_who_is_answered_without_a_label_is_told_before_and_after(start, served,
     server = start(4, max_num_load_retries=0)
     with caplog.at_level("INFO", "tasks"):
         promote(served, "stable", 1, watch(server))
+        wait_until(lambda: server.serving() == [1, 3])
         promote(served, "stable", 2, watch(server))
+        wait_until(lambda: server.serving() == [1, 2])
         promotion.roll_back(served, "stable", watch(server), why="")
     about = "Requests that name neither label nor version are "
     lines = [record.getMessage().removeprefix(about) for record in caplog.records if about in record.getMessage()]
