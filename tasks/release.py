@@ -7,8 +7,6 @@ what is served now, `releases.jsonl` beside it how it came to that.
 """
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,12 @@ import luigi
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import verify_version
+from tasks.execution.servers import ServerInEngine
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import promotion, quarantine, retirement
 from tasks.serving.rollout import Rollout
-from tasks.serving.servers import CALL_SECONDS, ModelServer, VersionStatus, find_servers
+from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
-from tasks.versions.golden import Rows
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
@@ -229,32 +227,12 @@ def find_rollout(task: Any, served: ServedModel) -> Rollout:
     reload = getattr(task, "reload", False)
     return Rollout(
         served.look().name,
-        [_InEngine(server) for server in find_servers(task.server, reload=reload)],
+        [ServerInEngine(server, _threads()) for server in find_servers(task.server, reload=reload)],
         getattr(task, "timeout_seconds", CALL_SECONDS),
         getattr(task, "wait_seconds", 0.0),
         require_all=getattr(task, "require_all", True),
         reload=reload,
     )
-
-
-@dataclass(frozen=True)
-class _InEngine:
-    """A server that is asked by an engine: the messages of gRPC bring TensorFlow along."""
-
-    server: ModelServer
-
-    @property
-    def address(self) -> str:
-        return self.server.address
-
-    def statuses(self, model: str) -> list[VersionStatus]:
-        return calls.run(self.server.statuses, model, threads=_threads())
-
-    def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
-        return calls.run(self.server.ask, model, version, kind, request, threads=_threads())
-
-    def reload(self, config: bytes, seconds: float) -> None:
-        calls.run(self.server.reload, config, seconds, threads=_threads())
 
 
 def _threads() -> int:

@@ -37,6 +37,8 @@ try:
         promotion.promote(served, label, int(version), nobody, why="")
     elif what == "roll back":
         promotion.roll_back(served, label, nobody, why="")
+    elif what == "remove":
+        promotion.remove_label(served, label, nobody, why="")
     elif what == "quarantine":
         quarantine.quarantine(served, int(version), force=True, why="")
     else:
@@ -91,7 +93,7 @@ def test_whatever_is_killed_the_log_tells_what_took_place(base_path, config_path
             shutil.copytree(base_path / str(spare), base_path / f".new-{number}")
             (base_path / f".new-{number}").rename(base_path / str(number))
         before = read_state(base_path, config_path)
-        what = draw.choice(["promote", "promote", "roll back", "quarantine", "retire"])
+        what = draw.choice(["promote", "promote", "roll back", "remove", "quarantine", "retire"])
         version = draw.choice(sorted(before[1])[1:])
         change = in_process(CHANGE, base_path, config_path, what, draw.choice(["stable", "canary"]), version)
         assert "begins\n" == change.stdout.readline(), change.communicate()

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
+from tests.serving.conftest import promote
 
 PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
 
@@ -78,6 +79,14 @@ def talking(say):
         ((*PROMOTE, "--wait-seconds", "-1"), "wait_seconds = '-1': allowed is a number of seconds from 0 to 604,800"),
         ((*PROMOTE, "--wait-seconds", "abc"), "wait_seconds = 'abc'"),
         ((*PROMOTE, "--timeout-seconds", "nan"), "timeout_seconds = 'nan'"),
+        (
+            (*PROMOTE, "--server-base-path", "models/mnist"),
+            "server_base_path 'models/mnist': allowed is an absolute path",
+        ),
+        ((*PROMOTE, "--reload"), "reload: no --server is given that the config file could be sent to"),
+        ((*PROMOTE, "--reload", "--server", "h:1,http://h:2"), "'http://h:2': with --reload a server takes the config"),
+        (("RemoveLabel", "--label", ""), "label ''"),
+        (("RemoveLabel",), "label ''"),
         ((*PROMOTE, "--config-path", "models/mnist/models.config"), "must not lie in the base path"),
     ],
 )
@@ -147,6 +156,27 @@ def test_a_server_that_answers_garbage(fails):
     with talking(page) as address:
         said = fails(*PROMOTE, "--server", f"http://{address}")
         assert "answers what is no model status: HTTP status 200: <html>hi</html>" in said
+
+
+@pytest.mark.parametrize("say", [b"", b"SSH-2.0-x\r\n"])
+def test_a_roll_back_on_a_server_that_hangs_or_answers_garbage(fails, served, say):
+    """Alone it is as good as none; nothing is changed, over gRPC and over REST."""
+    for version in (1, 2):
+        promote(served, "stable", version)
+    with talking(say) as address:
+        for server in (address, f"http://{address}"):
+            said = fails("RollBack", "--label", "stable", "--server", server)
+            assert f"RollBack: no server answers: {server}: " in said
+
+
+def test_a_label_that_is_not_there_is_not_removed(release, served, caplog):
+    """Nothing is to be done, and the labels that there are are named: it may have been another."""
+    promote(served, "stable", 1)
+    before = served.config_path.read_bytes()
+    with caplog.at_level("INFO", "tasks"):
+        release("RemoveLabel", "--label", "canary")
+    assert "There is no label canary; labels: stable -> 1" in caplog.text
+    assert before == served.config_path.read_bytes()
 
 
 def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
