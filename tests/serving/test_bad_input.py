@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
-from tests.serving.conftest import promote
+from tests.serving.conftest import promote, wait_until
 
 PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
 
@@ -138,6 +138,22 @@ def test_a_server_that_is_down(fails):
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     assert f"{address}: GetModelStatus fails: UNAVAILABLE" in fails(*PROMOTE, "--server", address)
+
+
+def test_a_roll_back_in_a_process_of_its_own(fails_by_itself, run_luigi, served):
+    """Servers are asked by an engine there, and what they say comes back as it is: one that is down is left out."""
+    for version in (1, 2):
+        promote(served, "stable", version)
+    roll_back = ("RollBack", "--label", "stable", "--server")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        gone = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert f"RollBack: no server answers: {gone}: GetModelStatus fails: UNAVAILABLE" in fails_by_itself(
+        *roll_back, gone
+    )
+    with ModelServer(served.config_path, allow_new_labels=True) as server:
+        result = run_luigi(*roll_back, f"{gone},{server.address}", check=0)
+        assert f"Going on without a server, which follows when it reads the config file: {gone}" in result.stderr
+        wait_until(lambda: server.labels == {("mnist", "stable"): 1})
 
 
 def test_a_server_that_hangs(fails):
