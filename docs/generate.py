@@ -36,6 +36,7 @@ REFUSED_IF_MISSING = {
     ("ExportAllVersions", "versions"),
     ("PromoteVersion", "label"),
     ("RollBack", "label"),
+    ("RemoveLabel", "label"),
     ("ConfirmRollout", "server"),
 }
 CORE_OPTIONS = {name.replace("_", "-") for name, _ in luigi.interface.core.get_params()}

@@ -8,13 +8,13 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
                                                 ExportAllVersions
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
-at what is there. PromoteVersion, RollBack, QuarantineVersion and RetireVersions change what is served, ConfirmRollout
-asks the servers.
+at what is there. PromoteVersion, RollBack, RemoveLabel, QuarantineVersion and RetireVersions change what is served,
+ConfirmRollout asks the servers.
 """
 
 from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
-from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
+from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RemoveLabel, RetireVersions, RollBack
 from tasks.wiring.luigi_defaults import set_up
 
 __version__ = "0.1.0"
@@ -28,6 +28,7 @@ __all__ = [
     "PromoteVersion",
     "QuarantineVersion",
     "RebuildVersions",
+    "RemoveLabel",
     "RetireVersions",
     "RollBack",
     "TrainModel",

@@ -1,15 +1,12 @@
 """Change what is served: each task's target is the state that is wanted, so that doing it twice changes nothing.
 
-PromoteVersion points a label at a version, RollBack at what it pointed at before; QuarantineVersion takes one
-version back at once, RetireVersions old ones that nobody needs. ConfirmRollout changes nothing: it waits until the
-servers serve a version, and compares what they answer. The config file of the servers says what is served now,
-`releases.jsonl` beside it how it came to that.
+PromoteVersion points a label at a version, RollBack at what it pointed at before, RemoveLabel at nothing;
+QuarantineVersion takes one version back at once, RetireVersions old ones that nobody needs. ConfirmRollout changes
+nothing: it waits until the servers serve a version, and compares what they answer. The config file of the servers says
+what is served now, `releases.jsonl` beside it how it came to that.
 """
 
 import logging
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,17 +16,23 @@ import luigi
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import verify_version
+from tasks.execution.servers import ServerInEngine
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import foreign, promotion, quarantine, retirement
-from tasks.serving.config_file import find_model, read_config
 from tasks.serving.rollout import Rollout
-from tasks.serving.servers import ModelServer, VersionStatus, find_servers
+from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
-from tasks.versions.golden import Rows
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import CheckedParameter, FolderParameter, ListOfStringsParameter, VersionParameter
+from tasks.wiring.parameters import (
+    CheckedParameter,
+    FolderParameter,
+    LabelParameter,
+    ListOfStringsParameter,
+    ServerPathParameter,
+    VersionParameter,
+)
 from tasks.wiring.recipe_lookup import complete_values
 
 logger = logging.getLogger(__name__)
@@ -38,23 +41,19 @@ WEEK = 604_800  # seconds
 SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
 
 
-class LabelParameter(luigi.Parameter):
-    """A version label, as the server allows it."""
-
-    def normalize(self, x: str) -> str:
-        if not re.fullmatch(r"[a-zA-Z0-9_]+", x):
-            raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
-        return x
-
-
 class ReleaseTask(ReportedTask):
     """A change of what is served, of one model in one config file."""
 
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
+    server_base_path = ServerPathParameter(
+        default="", description="the base path as the servers see it, in a container or on gs://; default: the same"
+    )
     model_name = luigi.Parameter(default="", description="default: as in the config file, or the base path's last part")
     keep_loaded = CheckedParameter(
-        whole_number(0, MOST_VERSIONS), 2, "newest versions that are loaded without a label, too"
+        whole_number(0, MOST_VERSIONS),
+        2,
+        "versions loaded without a label, too: where labels came from, then the newest",
     )
     why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
 
@@ -89,20 +88,32 @@ class ReleaseTask(ReportedTask):
             raise InvalidParameter(
                 f"config_path {config_path}: must not lie in the base path, which holds versions only"
             )
-        model = find_model(read_config(config_path), base_path)
-        name = self.model_name or (model.name if model is not None else base_path.name)
         verdict = partial(find_fault, base_path, config_path=config_path)
-        return ServedModel(config_path, base_path, name, self.keep_loaded, verdict)
+        return ServedModel(config_path, base_path, self.model_name, self.keep_loaded, verdict, self.server_base_path)
 
 
 class LabelTask(ReleaseTask):
-    """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
+    """A change of a label."""
 
     label = LabelParameter(default="", description="such as stable or canary")
     server = ListOfStringsParameter(
-        default=(), significant=False, description="host:port (gRPC) or http://host:port, which must have the version"
+        default=(), significant=False, description="host:port (gRPC) or http://host:port; several with commas"
     )
-    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
+    reload = luigi.BoolParameter(
+        significant=False, description="send the config file to the servers (gRPC) instead of waiting for their poll"
+    )
+
+    def complete(self) -> bool:
+        """As every release task; with --reload, the file has to be sent whatever it says already."""
+        return (not self.reload or self._has_run) and super().complete()
+
+
+class MoveTask(LabelTask):
+    """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
+
+    timeout_seconds = CheckedParameter(
+        SECONDS, 420.0, "for the servers to load it: more than their five more tries, a minute apart", significant=False
+    )
     wait_seconds = CheckedParameter(
         SECONDS,
         60.0,
@@ -111,7 +122,7 @@ class LabelTask(ReleaseTask):
     )
 
 
-class PromoteVersion(LabelTask):
+class PromoteVersion(MoveTask):
     """A label points at a version."""
 
     version = VersionParameter(description="the version's number")
@@ -126,20 +137,40 @@ class PromoteVersion(LabelTask):
     def change(self) -> None:
         served = self.find_served()
         record = foreign.admit(served, self.version, is_allowed=self.allow_foreign)
-        promotion.promote(served, self.label, self.version, find_rollout(self), why=self.why, first=record)
+        promotion.promote(served, self.label, self.version, find_rollout(self, served), why=self.why, first=record)
 
 
-class RollBack(LabelTask):
+class RollBack(MoveTask):
     """A label points at what it pointed at before its last move; done once, whoever asks again."""
 
+    require_all = luigi.BoolParameter(
+        significant=False, description="fail if one of the servers does not answer, instead of going on without it"
+    )
+
     def is_so(self) -> bool:
-        is_done = promotion.is_rolled_back(self.find_served(), self.label)
+        is_done = promotion.is_rolled_back(self.find_served().look(), self.label)
         if is_done:
             logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
         return is_done
 
     def change(self) -> None:
-        promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
+        served = self.find_served()
+        promotion.roll_back(served, self.label, find_rollout(self, served), why=self.why)
+
+
+class RemoveLabel(LabelTask):
+    """A label points at nothing; RollBack brings it back."""
+
+    def is_so(self) -> bool:
+        labels = self.find_served().labels()
+        if self.label not in labels:
+            there = ", ".join(f"{label} -> {version}" for label, version in labels.items())
+            logger.info("There is no label %s; labels: %s", self.label, there or "none")
+        return self.label not in labels
+
+    def change(self) -> None:
+        served = self.find_served()
+        promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why)
 
 
 class QuarantineVersion(ReleaseTask):
@@ -176,12 +207,13 @@ class ConfirmRollout(ReleaseTask):
 
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
-    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
+    timeout_seconds = CheckedParameter(SECONDS, 420.0, "for the servers to load it", significant=False)
 
     def change(self) -> None:
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
-        served, rollout = self.find_served(), find_rollout(self)
+        served = self.find_served()
+        rollout = find_rollout(self, served)
         promotion.check_fit(served, self.version)
         rollout.wait_for(self.version, listed_since=0.0)
         rollout.replay(self.version, served.base_path / str(self.version))
@@ -198,28 +230,17 @@ def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | Non
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
 
 
-def find_rollout(task: Any) -> Rollout:
+def find_rollout(task: Any, served: ServedModel) -> Rollout:
     """The servers that a task names, and how long to wait for them; raises InvalidParameter."""
-    wait = getattr(task, "wait_seconds", 0.0)
-    servers = [_InEngine(server) for server in find_servers(task.server)]
-    return Rollout(task.find_served().name, servers, task.timeout_seconds, wait)
-
-
-@dataclass(frozen=True)
-class _InEngine:
-    """A server that is asked by an engine: the messages of gRPC bring TensorFlow along."""
-
-    server: ModelServer
-
-    @property
-    def address(self) -> str:
-        return self.server.address
-
-    def statuses(self, model: str) -> list[VersionStatus]:
-        return calls.run(self.server.statuses, model, threads=_threads())
-
-    def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
-        return calls.run(self.server.ask, model, version, kind, request, threads=_threads())
+    reload = getattr(task, "reload", False)
+    return Rollout(
+        served.look().name,
+        [ServerInEngine(server, _threads()) for server in find_servers(task.server, reload=reload)],
+        getattr(task, "timeout_seconds", CALL_SECONDS),
+        getattr(task, "wait_seconds", 0.0),
+        require_all=getattr(task, "require_all", True),
+        reload=reload,
+    )
 
 
 def _threads() -> int:

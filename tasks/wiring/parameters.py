@@ -1,11 +1,13 @@
 """Parameters that Luigi does not have: sets of versions, folders, checked values, and keys of a recipe."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import luigi
 
+from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
@@ -49,6 +51,24 @@ class ListOfStringsParameter(luigi.Parameter):
 
     def serialize(self, x: tuple[str, ...]) -> str:
         return ",".join(x)
+
+
+class LabelParameter(luigi.Parameter):
+    """A version label, as the server allows it."""
+
+    def normalize(self, x: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9_]+", x):
+            raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
+        return x
+
+
+class ServerPathParameter(luigi.Parameter):
+    """A base path as a server sees it: absolute, or an address such as gs://bucket/mnist; nothing means not given."""
+
+    def normalize(self, x: str) -> str:
+        if x and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]*://", x):
+            raise InvalidParameter(f"server_base_path {x!r}: allowed is an absolute path, or an address like gs://...")
+        return x.rstrip("/")
 
 
 class CheckedParameter(luigi.Parameter):

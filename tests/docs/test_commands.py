@@ -20,7 +20,7 @@ import tasks
 from tasks.serving.config_file import find_model, read_config
 from tests.conftest import BIN, ROOT
 from tests.docs.pages import NAMES, PAGES, blocks
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 QUICK = "[recipe]\ndataset = digits\ntraining_iteration = 20\n"
 OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
@@ -100,7 +100,7 @@ def served(reader, tmp_path):
     reader.export()
     config = tmp_path / "served.config"
     config.write_text(SERVING.format(base_path=tmp_path / "models" / "mnist"))
-    with ConfigServer(config) as reader.server:
+    with ModelServer(config) as reader.server:
         wait_until(lambda: reader.server.serving() == [1, 2, 3])
         yield reader
 
@@ -193,7 +193,7 @@ def test_releasing(reader):
     steps = reader.follow(RELEASING)
     next(steps)  # exports two versions, and writes the first config file
     printed = ""
-    with ConfigServer(config_path) as reader.server:
+    with ModelServer(config_path) as reader.server:
         wait_until(lambda: reader.server.serving() == [2])  # without a policy the newest alone
         for block, text in steps:
             if block.language == "sh":

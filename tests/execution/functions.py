@@ -1,10 +1,12 @@
 """What the tests let engines do; nothing here needs TensorFlow until it is called."""
 
+import copyreg
 import os
+import threading
 import time
 from pathlib import Path
 
-from tasks.errors import TrainingFailed
+from tasks.errors import DownloadFailed, TrainingFailed
 
 
 def add(first, second, *, third=0):
@@ -37,6 +39,15 @@ def find_model(name):
 
 def refuse():
     raise TrainingFailed("the loss is nan")
+
+
+def refuse_for_a_reason_that_cannot_travel():
+    """As tblib has it, which TensorFlow loads where it is installed: what caused an error is pickled with it."""
+    copyreg.pickle(DownloadFailed, lambda error: (DownloadFailed, error.args, {"__cause__": error.__cause__}))
+    try:
+        raise OSError(threading.Lock())
+    except OSError as error:
+        raise DownloadFailed("no answer") from error
 
 
 def stumble():

@@ -97,6 +97,7 @@ results = [
     attempt(functions.tell, 2, report=lambda *told: reports.append(told)) == attempt(functions.find_process)[0],
     reports,
     attempt(functions.refuse),
+    attempt(functions.refuse_for_a_reason_that_cannot_travel)[:2],
     attempt(functions.stumble),
     attempt(functions.ask_tensorflow)[:2],
     attempt(functions.interrupt)[:2],
@@ -109,11 +110,12 @@ print(json.dumps(results))
     )
     assert [6, True, [[0.5, "1 of 2"], [1.0, "2 of 2"]]] == found[:3]
     assert ["TrainingFailed", "the loss is nan"] == found[3][:2]
-    assert "ZeroDivisionError" == found[4][0]
-    assert 'functions.py", line' in found[4][2], "the engine's own traceback is the cause"
-    assert ["ComputationFailed", "tensorflow.python.framework.errors_impl.NotFoundError: no such op"] == found[5]
-    assert ["ConnectionResetError", "of its own"] == found[6]
-    assert [["MemoryError"], None, []] == found[7:]
+    assert ["DownloadFailed", "no answer"] == found[4]
+    assert "ZeroDivisionError" == found[5][0]
+    assert 'functions.py", line' in found[5][2], "the engine's own traceback is the cause"
+    assert ["ComputationFailed", "tensorflow.python.framework.errors_impl.NotFoundError: no such op"] == found[6]
+    assert ["ConnectionResetError", "of its own"] == found[7]
+    assert [["MemoryError"], None, []] == found[8:]
     assert "words of Python\n" == err, "what C++ writes is shown of an engine that crashes alone"
 
 

@@ -10,11 +10,10 @@ import pytest
 from tasks.errors import InvalidReleaseLog, ReleaseRefused
 from tasks.serving import foreign
 from tasks.storage import checksums
+from tests.model_server import ModelServer
 from tests.savedmodel.foreign import KINDS
-from tests.serving.config_server import ConfigServer
-from tests.serving.conftest import loaded, promote, serve, write_config
+from tests.serving.conftest import loaded, promote, serve, wait_until, write_config
 from tests.serving.test_bad_input import run_and_fail
-from tests.serving.test_story import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +46,7 @@ def admit_and_promote(served, version, *, is_allowed=True):
 def test_versions_of_others_are_released_step_by_step(release, others, config_path):
     """Promoted with the flag, confirmed, rolled back without it, and retired: on a server that follows the config."""
     write_config(config_path, others, 1)
-    with ConfigServer(config_path) as server:
+    with ModelServer(config_path, allow_new_labels=True) as server:
         where = ("--server", f"{server.address},{server.url}")
         for version in range(1, 6):  # 6 has nothing to ask
             release("PromoteVersion", "--label", "stable", "--version", version, "--allow-foreign", *where)
