@@ -15,6 +15,9 @@ import luigi
 from tasks.storage import publishing
 
 
+RECORDS = "records.jsonl"
+
+
 @contextlib.contextmanager
 def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
     """Append one line when the block succeeds; what it puts into the dictionary that it gets is in it, too."""
@@ -30,4 +33,15 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
         "parameters": task.to_str_params(),
         **more,
     }
-    publishing.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))
+    publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
+
+
+def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
+    """Folder of a version -> the record of its export, the last of several; lines that cannot be read are left out."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError), (work_dir / RECORDS).open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                found[str(record["path"])] = record
+    return found
