@@ -8,8 +8,8 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
                                                 ExportAllVersions
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
-at what is there, `CompareVersions` holds it against each other. PromoteVersion, RollBack, QuarantineVersion and RetireVersions change what is served, ConfirmRollout
-asks the servers.
+at what is there, `CompareVersions` holds it against each other. PromoteVersion, RollBack, QuarantineVersion and
+RetireVersions change what is served, ConfirmRollout asks the servers.
 """
 
 from tasks.comparison import CompareVersions

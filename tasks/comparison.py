@@ -70,7 +70,9 @@ class CompareVersions(InspectionTask):
                 report=reporter(self),
             )
         exports = find_exports(Path(self.work_dir))
-        seen = [replace(one, export=exports.get(str(base_path / str(one.number)), {}), **self.curve_of(one)) for one in seen]
+        seen = [
+            replace(one, export=exports.get(str(base_path / str(one.number)), {}), **self.curve_of(one)) for one in seen
+        ]
         test, validation = (getattr(map_arrays(prepared.directory), split) for split in ("test", "validation"))
         labels = {"validation": validation.labels, "test": test.labels}
         found = rows.compare(seen, labels, base_path=self.base_path, dataset=prepared.dataset, faults=faults)

@@ -61,7 +61,11 @@ def survey(
         report((1 + index / len(verified)) / 2, f"measuring {index + 1} of {len(verified)}")
         number, here = _number(one.name), base_path / one.name
         is_served = one.name == str(number)
-        scores, latencies, fault = _ask(here, arrays_directory, kept, measure_again=measure_again, threads=threads) if one.loads else ({}, {}, None)
+        scores, latencies, fault = (
+            _ask(here, arrays_directory, kept, measure_again=measure_again, threads=threads)
+            if one.loads
+            else ({}, {}, None)
+        )
         seen.append(
             Seen(
                 name=one.name,

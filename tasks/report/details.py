@@ -1,4 +1,4 @@
-"""What lies behind one version's accuracy: recall by digit, the images that set it apart, whether its scores are true."""
+"""What lies behind one accuracy: recall by digit, the images that set versions apart, whether the scores are true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,7 +45,9 @@ class Bin:
 def recalls(confusion_matrix: Sequence[Sequence[int]]) -> list[Recall]:
     """One for each digit that has images."""
     found = [(digit, row[digit], sum(row)) for digit, row in enumerate(confusion_matrix)]
-    return [Recall(digit, correct, images, *wilson_interval(correct, images)) for digit, correct, images in found if images]
+    return [
+        Recall(digit, correct, images, *wilson_interval(correct, images)) for digit, correct, images in found if images
+    ]
 
 
 def images_apart(

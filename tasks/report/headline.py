@@ -3,6 +3,7 @@
 from tasks.report.rows import TEST, Comparison, Difference
 
 LEVEL = 0.05  # of the test that calls a difference more than noise
+SMALLEST = 0.0001  # p that is told as a number
 
 
 def title(found: Comparison) -> str:
@@ -29,7 +30,7 @@ def sentences(found: Comparison) -> list[str]:
     correct, images = newest.measured[TEST].correct, newest.measured[TEST].images
     said.append(f"Version {found.newest}, the newest, gets {correct:,} of {images:,} test images right.")
     if found.duel is not None:
-        said.append(_duel(found.newest, found.duel))
+        said.append(_duel(found.duel))
     return said
 
 
@@ -58,22 +59,22 @@ def _stable(found: Comparison) -> str:
     return f"The label stable points at version {found.stable}{newest}{unfit}."
 
 
-def _duel(newest: int, duel: Difference) -> str:
+def _duel(duel: Difference) -> str:
     more = duel.only_here - duel.only_there
     told = "as many" if not more else f"{abs(more):,} {'more' if more > 0 else 'fewer'}"
     verdict = "no more than noise" if is_noise(duel) else "more than noise"
     return (
         f"That is {told} than version {duel.against}: it alone gets {duel.only_here:,} right, version {duel.against} "
-        f"alone {duel.only_there:,}. Of two equally good versions, {percent_of(duel.p)} would differ by so much: {verdict} "
-        f"(exact McNemar, {p_value(duel.p)})."
+        f"alone {duel.only_there:,}. Two equally good versions would differ by as much in {percent_of(duel.p)} of cases, "
+        f"so this is {verdict} (exact McNemar, {p_value(duel.p)})."
     )
 
 
 def p_value(p: float) -> str:
     """A p-value as one reads it."""
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}" if p < 0.1 else f"p = {p:.2f}"  # noqa: PLR2004
+    return f"p < {SMALLEST}" if p < SMALLEST else f"p = {p:.2g}"
 
 
 def percent_of(p: float) -> str:
     """The same as a share of cases."""
-    return "fewer than 1 in 10,000" if p < 0.0001 else f"{100 * p:.2g} in 100"  # noqa: PLR2004
+    return "less than 0.01 %" if p < SMALLEST else f"{100 * p:.3g} %" if p > LEVEL else f"{100 * p:.2g} %"

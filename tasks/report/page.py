@@ -41,8 +41,7 @@ class Origin:
 
     row: Row
     manifest: Manifest | None
-    verify: str
-    promote: str
+    commands: Mapping[str, str]
 
 
 def render(
@@ -83,7 +82,7 @@ def render(
         low=min(accuracies, default=0.0),
         high=max(accuracies, default=1.0),
         curves=[_curves(found, seen, *size) for size in CURVES],
-        without_curve=[one.name for one in seen if not one.curve],
+        without_curve=[_name(one) for one in seen if not one.curve],
         behind=[_behind(found, row, by_name, test) for row in found.rows if row.measured],
         reliability=[part for row in found.rows if (part := _reliability(row, by_name[row.name], test))],
         moves=list(reversed(moves)),
@@ -93,7 +92,7 @@ def render(
         is_noise=headline.is_noise,
         stable_label=STABLE,
         range_of_digits=range(CLASSES),
-        weight=lambda count, counts: 0.12 + 0.6 * min(1.0, 12 * count / sum(counts)),
+        weight=lambda count, counts: 0.1 + 0.35 * min(1.0, 12 * count / sum(counts)),
     )
 
 
@@ -102,13 +101,17 @@ def title(found: Comparison) -> str:
     return headline.title(found)
 
 
+def _name(one: Seen) -> str:
+    return f"{one.number}, quarantined" if one.is_quarantined else str(one.number)
+
+
 def _ends(row: Row) -> tuple[float, float]:
     return row.measured[TEST].low, row.measured[TEST].high
 
 
 def _curves(found: Comparison, seen: Sequence[Seen], width: int, height: int) -> Markup:
     lines = [
-        Line(one.name, one.curve, one.name == str(found.newest), one.name == str(found.reference))
+        Line(_name(one), one.curve, one.name == str(found.newest), one.name == str(found.reference))
         for one in sorted(seen, key=lambda one: one.number)
         if one.curve
     ]
@@ -142,27 +145,37 @@ def _reliability(row: Row, one: Seen, test: LabelledImages) -> dict[str, Any]:
 
 def _origin(found: Comparison, row: Row, manifest: Manifest | None, config_path: Path) -> Origin:
     base_path = shlex.quote(found.base_path)
-    luigi = "luigi --module tasks"
-    verify = f"{luigi} VerifyVersions --base-path {base_path} --versions {row.version} --local-scheduler"
+    verify = (f"VerifyVersions --versions {row.version}", f"--base-path {base_path}")
     promote = (
-        f"{luigi} PromoteVersion --label {STABLE} --version {row.version} --base-path {base_path} "
-        f"--config-path {shlex.quote(str(config_path))} --local-scheduler"
+        f"PromoteVersion --label {STABLE} --version {row.version}",
+        f"--base-path {base_path}",
+        f"--config-path {shlex.quote(str(config_path))}",
     )
     if row.quarantined:
         folder = Path(found.base_path, row.name)
-        verify = f"mv {shlex.quote(str(folder))} {shlex.quote(str(folder).removesuffix(QUARANTINED))}"
-    return Origin(row, manifest, verify, promote)
+        back = f"mv {shlex.quote(str(folder))} {shlex.quote(str(folder).removesuffix(QUARANTINED))}"
+        return Origin(row, manifest, {"bring it back": back})
+    commands = {"verify": verify, "promote": promote}
+    luigi = {name: _command("luigi --module tasks", *parts, "--local-scheduler") for name, parts in commands.items()}
+    return Origin(row, manifest, luigi)
 
 
 def _serve(found: Comparison, config_path: Path) -> str:
     server = "tensorflow_model_server --port=8500 --rest_api_port=8501"
     if config_path.is_file():
-        return (
-            f"{server} --model_config_file={shlex.quote(str(config_path))} --model_config_file_poll_wait_seconds=10 "
-            "--allow_version_labels_for_unavailable_models"
+        return _command(
+            server,
+            f"--model_config_file={shlex.quote(str(config_path))}",
+            "--model_config_file_poll_wait_seconds=10",
+            "--allow_version_labels_for_unavailable_models",
         )
     name = shlex.quote(Path(found.base_path).name)
-    return f"{server} --model_name={name} --model_base_path={shlex.quote(found.base_path)}"
+    return _command(server, f"--model_name={name}", f"--model_base_path={shlex.quote(found.base_path)}")
+
+
+def _command(*parts: str) -> str:
+    """A command for a shell, with a line for each part."""
+    return " \\\n    ".join(parts)
 
 
 def _bytes(size: float) -> str:
@@ -175,7 +188,9 @@ def _bytes(size: float) -> str:
 
 
 def _duration(seconds: float) -> str:
-    """0.12 ms, 3.4 s, 5 min."""
-    if seconds < 1:
-        return f"{1000 * seconds:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 100 else f"{seconds / 60:.3g} min"  # noqa: PLR2004
+    """0.12 ms, 22.1 ms, 3.4 s, 5.1 min."""
+    if seconds < 0.01:  # noqa: PLR2004
+        return f"{1000 * seconds:.2f} ms"
+    if seconds < 0.1:  # noqa: PLR2004
+        return f"{1000 * seconds:.1f} ms"
+    return f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"  # noqa: PLR2004

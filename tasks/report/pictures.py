@@ -26,9 +26,16 @@ from tasks.model.images import IMAGE_SIDE
 from tasks.report.details import Bin
 from tasks.versions.evidence import wilson_interval
 
-COLOURS = {"ink": "#010101", "soft": "#020202", "line": "#030303", "newest": "#040404", "held": "#050505"}  # as in the CSS
-INK, SOFT, LINE, NEWEST, HELD = COLOURS.values()
-STYLE = {
+COLOURS = {
+    "#010101": "var(--ink)",
+    "#020202": "var(--soft)",
+    "#030303": "var(--line)",
+    "#040404": "var(--newest)",
+    "#050505": "var(--held)",
+    "#060606": "currentcolor",  # of the element around the picture
+}
+INK, SOFT, LINE, NEWEST, HELD, CURRENT = COLOURS
+STYLE: Any = {
     "svg.fonttype": "none",
     "font.size": 12,
     "text.color": INK,
@@ -57,7 +64,7 @@ LABEL_HEIGHT = 14  # pixels between two names
 
 @dataclass(frozen=True)
 class Line:
-    """A learning curve: its name, its points (iterations, loss), and whether it is the newest's or the one held against."""
+    """A learning curve: name, points (iterations, loss), and whether it is the newest's or that of what it is held to."""
 
     name: str
     points: Sequence[tuple[int, float]]
@@ -81,7 +88,7 @@ def draw_curves(lines: Sequence[Line], *, width: int, height: int, alternative: 
         for line in lines:
             done, losses = np.array(line.points).T
             smooth = _means(np.log(np.maximum(losses, 1e-6)))
-            axes.plot(done, losses, ".", color=line.look["color"], markersize=3, alpha=0.35)
+            axes.plot(done, losses, "o", color=line.look["color"], markersize=2.6, markeredgewidth=0, alpha=0.4)
             axes.plot(done, np.exp(smooth), solid_capstyle="round", **line.look)
             ends.append((line, float(done[-1]), float(np.exp(smooth[-1]))))
         axes.set_xlim(0, max(x for _, x, _ in ends) * 1.02)
@@ -100,9 +107,9 @@ def draw_reliability(bins: Sequence[Bin], *, side: int, alternative: str) -> str
         most = max(one.images for one in bins)
         for one in bins:
             low, high = wilson_interval(one.correct, one.images)
-            axes.plot([one.score] * 2, [low, high], color=NEWEST, linewidth=1.2, alpha=0.55)
+            axes.plot([one.score] * 2, [low, high], color=CURRENT, linewidth=1.2, alpha=0.55)
             size = 3 + 5 * (one.images / most) ** 0.5
-            axes.plot(one.score, one.correct / one.images, "o", color=NEWEST, markersize=size, markeredgewidth=0)
+            axes.plot(one.score, one.correct / one.images, "o", color=CURRENT, markersize=size, markeredgewidth=0)
         ticks = [0.0, 0.5, 1.0]
         axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xticks=ticks, yticks=ticks)
         axes.set_xticklabels(["0", "0.5", "1"])
@@ -129,7 +136,8 @@ def _figure(width: int, height: int, name: str) -> Iterator[Figure]:
     """A figure of that many CSS pixels, whatever a matplotlibrc says; the ids in it are of that name and size alone."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update({**STYLE, "svg.hashsalt": f"{name} {width}"})
+        mpl.rcParams.update(STYLE)
+        mpl.rcParams["svg.hashsalt"] = f"{name} {width}"
         figure = Figure(figsize=(width / 72, height / 72))
         figure.patch.set_visible(False)
         yield figure
@@ -161,8 +169,8 @@ def _name_ends(axes: Axes, ends: Sequence[tuple[Line, float, float]]) -> None:
                 at_y = other_y + LABEL_HEIGHT
         placed.append((at_x, at_y))
         weight = "bold" if line.is_newest or line.is_held else "normal"
-        place = axes.transData.inverted().transform((at_x + 6, at_y))
-        axes.text(*place, line.name, color=line.look["color"], va="center", fontsize=12, fontweight=weight)
+        name_x, name_y = axes.transData.inverted().transform((at_x + 6, at_y))
+        axes.text(name_x, name_y, line.name, color=line.look["color"], va="center", fontsize=12, fontweight=weight)
 
 
 def _svg(figure: Figure, alternative: str) -> str:
@@ -181,8 +189,10 @@ def _svg(figure: Figure, alternative: str) -> str:
         (r"\s*\n\s*", " "),
     ):
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
-    for name, colour in COLOURS.items():
-        text = text.replace(colour, f"var(--{name})")
+    for colour, meaning in COLOURS.items():
+        text = text.replace(colour, meaning)
     size = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
-    label = f'<svg role="img" aria-label="{escape(alternative)}" class="picture" style="max-width: {size and size[1]}px"'
+    label = (
+        f'<svg role="img" aria-label="{escape(alternative)}" class="picture" style="max-width: {size and size[1]}px"'
+    )
     return re.sub(r'<svg xmlns:xlink="[^"]*" width="[^"]*" height="[^"]*"', label, text, count=1)

@@ -41,7 +41,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Measured:
-    """Answers to the images of one split; accuracy with its 95 % interval, the loss None where scores do not add to 1."""
+    """Answers to one split: accuracy with its 95 % interval, and the loss, None where scores do not add up to 1."""
 
     images: int
     correct: int
@@ -109,7 +109,12 @@ class Comparison:
 
 
 def compare(
-    seen: Sequence[Seen], labels: Mapping[str, NDArray[np.uint8]], *, base_path: str, dataset: str, faults: Iterable[Fault]
+    seen: Sequence[Seen],
+    labels: Mapping[str, NDArray[np.uint8]],
+    *,
+    base_path: str,
+    dataset: str,
+    faults: Iterable[Fault],
 ) -> Comparison:
     """Hold versions against each other.
 
@@ -135,9 +140,9 @@ def compare(
         base_path,
         dataset,
         tuple(sorted(rows, key=_served_first)),
-        stable=stable and stable.number,
-        reference=reference and reference.number,
-        newest=newest and newest.number,
+        stable=None if stable is None else stable.number,
+        reference=None if reference is None else reference.number,
+        newest=None if newest is None else newest.number,
         duel=duel,
         faults=tuple(f"{fault.name}: {fault.message}" for fault in faults if fault.severity != NOTE),
     )

@@ -39,8 +39,7 @@ class LoadedModel:
     def predictor(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
         """`predict_images` as a function: images float32 [n, 784] in [0, 1] -> scores float32 [n, 10]."""
         signature = self.signatures[PREDICT_SIGNATURE]
-        predict = self.session.make_callable(signature.outputs["scores"].name, [signature.inputs["images"].name])
-        return predict  # type: ignore[no-any-return]
+        return self.session.make_callable(signature.outputs["scores"].name, [signature.inputs["images"].name])
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`, a thousand at a time."""

@@ -14,7 +14,6 @@ import luigi
 
 from tasks.storage import publishing
 
-
 RECORDS = "records.jsonl"
 
 
