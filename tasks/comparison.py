@@ -114,7 +114,7 @@ class CompareVersions(InspectionTask):
         try:
             work_dir = Path(self.work_dir)
             made = task_that_made(one.manifest, base_path=work_dir, work_dir=work_dir, config_path=work_dir)
-        except InvalidParameter:
+        except (TypeError, ValueError):  # another release's, or anything that a damaged manifest may hold
             return {}
         curve = read_curve(made.needed_training.directory)
         return {} if curve is None else {"curve": curve.points, "training_seconds": curve.seconds}

@@ -65,8 +65,8 @@ def _duel(duel: Difference) -> str:
     verdict = "no more than noise" if is_noise(duel) else "more than noise"
     return (
         f"That is {told} than version {duel.against}: it alone gets {duel.only_here:,} right, version {duel.against} "
-        f"alone {duel.only_there:,}. Two equally good versions would differ by as much in {percent_of(duel.p)} of cases, "
-        f"so this is {verdict} (exact McNemar, {p_value(duel.p)})."
+        f"alone {duel.only_there:,}. Two equally good versions would differ by as much in {percent_of(duel.p)} of "
+        f"cases, so this is {verdict} (exact McNemar, {p_value(duel.p)})."
     )
 
 

@@ -43,6 +43,12 @@ class Origin:
     manifest: Manifest | None
     commands: Mapping[str, str]
 
+    @property
+    def files(self) -> dict[str, str]:
+        """File -> SHA-256, as the manifest says."""
+        entries = self.manifest.files.items() if self.manifest else ()
+        return {name: str(entry["sha256"]) for name, entry in entries if isinstance(entry, dict) and "sha256" in entry}
+
 
 def render(
     found: Comparison, seen: Sequence[Seen], test: LabelledImages, moves: Sequence[Mapping[str, Any]], config_path: Path

@@ -64,7 +64,7 @@ LABEL_HEIGHT = 14  # pixels between two names
 
 @dataclass(frozen=True)
 class Line:
-    """A learning curve: name, points (iterations, loss), and whether it is the newest's or that of what it is held to."""
+    """A learning curve: points (iterations, loss), and whether it is the newest's, or that of what others are held to."""
 
     name: str
     points: Sequence[tuple[int, float]]

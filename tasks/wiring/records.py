@@ -36,11 +36,12 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
 
 
 def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
-    """Folder of a version -> the record of its export, the last of several; lines that cannot be read are left out."""
-    found = {}
+    """Folder of a version -> when, where and how long it was exported, the last time; unreadable lines are left out."""
+    found = dict[str, dict[str, Any]]()
     with contextlib.suppress(FileNotFoundError), (work_dir / RECORDS).open("rb") as lines:
         for line in lines:
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 record = json.loads(line)
-                found[str(record["path"])] = record
+                told = {"started": str(record["started"]), "host": str(record["host"])}
+                found[str(record["path"])] = {**told, "seconds": float(record["seconds"])}
     return found
