@@ -64,7 +64,7 @@ LABEL_HEIGHT = 14  # pixels between two names
 
 @dataclass(frozen=True)
 class Line:
-    """A learning curve: points (iterations, loss), and whether it is the newest's, or that of what others are held to."""
+    """A learning curve: (iterations, loss), and whether it is the newest's, or that of what others are held to."""
 
     name: str
     points: Sequence[tuple[int, float]]
@@ -187,6 +187,7 @@ def _svg(figure: Figure, alternative: str) -> str:
         (r"(?<=\d)\.(\d{2})\d+", r".\1"),
         (r">\s+<", "><"),
         (r"\s*\n\s*", " "),
+        ("xlink:href", "href"),
     ):
         text = re.sub(pattern, instead, text, flags=re.DOTALL)
     for colour, meaning in COLOURS.items():

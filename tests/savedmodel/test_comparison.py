@@ -61,7 +61,9 @@ def test_a_regression_beyond_bounds_is_refused(exported):
     )
     with pytest.raises(ExportFailed, match=re.escape(message)):
         compare(baseline, directory, max_regression=difference - 0.01)
-    with pytest.raises(ExportFailed, match=r"is below the .* \(stable\); exact McNemar's p = .*, max_regression_p = 1$"):
+    with pytest.raises(
+        ExportFailed, match=r"is below the .* \(stable\); exact McNemar's p = .*, max_regression_p = 1$"
+    ):
         compare(baseline, directory, max_regression_p=1.0)
 
 
