@@ -19,11 +19,12 @@ from tasks.execution import calls
 from tasks.execution.curves import read_curve
 from tasks.inspection import InspectionTask, find_folders, task_that_made
 from tasks.pipeline import PrepareDataset
+from tasks.recipes.checks import one_of
 from tasks.recipes.recipe import KEYS
 from tasks.serving.release_log import ReleaseLog
 from tasks.storage import disk_errors, publishing
 from tasks.versions.manifest import read_manifest
-from tasks.wiring.parameters import FolderParameter
+from tasks.wiring.parameters import CheckedParameter, FolderParameter
 from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.records import find_exports
@@ -44,7 +45,7 @@ class CompareVersions(InspectionTask):
     output = FolderParameter(
         default="", description="the file; default: <work_dir>/comparison.html, and for json the standard output"
     )
-    format = luigi.ChoiceParameter(choices=("html", "json"), default="html", description="html, or json for programs")
+    format = CheckedParameter(one_of(("html", "json")), "html", "html, or json for programs")
     measure_again = luigi.BoolParameter(description="time requests anew, and do not use what the work directory keeps")
 
     def run(self) -> Iterator[Any]:
@@ -104,7 +105,7 @@ class CompareVersions(InspectionTask):
     def find_dataset(self) -> str:
         """The dataset that was given, or that of the newest version with a manifest."""
         manifests = [read_manifest(folder) for folder in reversed(find_folders(Path(self.base_path), self.versions))]
-        named = [str(manifest.recipe.get("dataset")) for manifest in manifests if manifest is not None]
+        named = [str(one.recipe["dataset"]) for one in manifests if one is not None and one.recipe.get("dataset")]
         return str(self.dataset or next(iter(named), KEYS["dataset"].default))
 
     def curve_of(self, one: Seen) -> dict[str, Any]:
