@@ -53,12 +53,21 @@ class CompareVersions(InspectionTask):
         output = self.find_output()
         prepared = PrepareDataset(dataset=self.find_dataset(), work_dir=self.work_dir)
         yield prepared
+        title, told = self.compare(prepared)
+        if output is None:
+            print(told, flush=True)  # noqa: T201 - what it is for
+        else:
+            publishing.publish_file(output, told.encode(errors="replace") + b"\n")
+            print(f"{title}: {output}", flush=True)  # noqa: T201
+        self.done = True
+
+    def compare(self, prepared: PrepareDataset) -> tuple[str, str]:
+        """Ask all versions about the same images; gives the title, and the page or the rows."""
         from tasks.data.arrays import map_arrays
         from tasks.execution.survey import survey
         from tasks.report import headline, rows
 
         base_path, config_path = Path(self.base_path), Path(self.config_path)
-        threads = int(complete_values({"threads": None})["threads"] or 0)
         with disk_errors.explain_os_errors(base_path):
             seen, faults = survey(
                 base_path,
@@ -67,26 +76,21 @@ class CompareVersions(InspectionTask):
                 prepared.directory,
                 kept=Path(self.work_dir, "latencies"),
                 measure_again=self.measure_again,
-                threads=threads,
+                threads=int(complete_values({"threads": None})["threads"] or 0),
                 report=reporter(self),
             )
         exports = find_exports(Path(self.work_dir))
         seen = [
             replace(one, export=exports.get(str(base_path / str(one.number)), {}), **self.curve_of(one)) for one in seen
         ]
-        test, validation = (getattr(map_arrays(prepared.directory), split) for split in ("test", "validation"))
-        labels = {"validation": validation.labels, "test": test.labels}
+        splits = map_arrays(prepared.directory)
+        labels = {"validation": splits.validation.labels, "test": splits.test.labels}
         found = rows.compare(seen, labels, base_path=self.base_path, dataset=prepared.dataset, faults=faults)
         if self.format == "json":
             told = json.dumps(found.as_dict(), indent=1)
         else:
-            told = _page().render(found, seen, test, find_moves(config_path, base_path), config_path)
-        if output is None:
-            print(told, flush=True)  # noqa: T201 - what it is for
-        else:
-            publishing.publish_file(output, told.encode() + b"\n")
-            print(f"{headline.title(found)}: {output}", flush=True)  # noqa: T201
-        self.done = True
+            told = _page().render(found, seen, splits.test, find_moves(config_path, base_path), config_path)
+        return headline.title(found), told
 
     def find_output(self) -> Path | None:
         """Where the result goes, None for the standard output; raises what would come after minutes of measuring."""
@@ -95,7 +99,7 @@ class CompareVersions(InspectionTask):
         elif not self.output:
             return None
         output = Path(self.output or Path(self.work_dir, "comparison.html"))
-        if Path(self.base_path) in output.parents:
+        if Path(self.base_path).resolve() in output.resolve().parents:
             raise InvalidParameter(f"output {output}: must not lie in the base path, which holds versions only")
         if output.is_dir():
             raise StorageFailed(f"{output}: a folder is in the way of a file")

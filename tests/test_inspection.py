@@ -168,6 +168,9 @@ class TestGates:
         result = run(*arguments, "--max-regression", "0.01", check=30)
         assert "version 3 is not published: its validation accuracy of 0." in last_line(result)
         assert "is more than max_regression = 0.01 below the " in last_line(result)
+        result = run(*arguments, "--max-regression-p", "0.05", check=30)
+        assert "(stable); exact McNemar's p = " in last_line(result)
+        assert last_line(result).endswith(", max_regression_p = 0.05")
         assert before == read_tree(run.base)
         run(*arguments, "--warmup-records", "1", check=0)
         record = run.records()[-1]

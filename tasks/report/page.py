@@ -8,7 +8,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-from markupsafe import Markup
 
 from tasks.model.images import CLASSES, LabelledImages
 from tasks.report import details, headline
@@ -102,11 +101,6 @@ def render(
     )
 
 
-def title(found: Comparison) -> str:
-    """The page's first words."""
-    return headline.title(found)
-
-
 def _name(one: Seen) -> str:
     return f"{one.number}, quarantined" if one.is_quarantined else str(one.number)
 
@@ -115,20 +109,20 @@ def _ends(row: Row) -> tuple[float, float]:
     return row.measured[TEST].low, row.measured[TEST].high
 
 
-def _curves(found: Comparison, seen: Sequence[Seen], width: int, height: int) -> Markup:
+def _curves(found: Comparison, seen: Sequence[Seen], width: int, height: int) -> str:
     lines = [
         Line(_name(one), one.curve, one.name == str(found.newest), one.name == str(found.reference))
         for one in sorted(seen, key=lambda one: one.number)
         if one.curve
     ]
     if not lines:
-        return Markup()
+        return ""
     lowest = min(lines, key=lambda line: line.points[-1][1])
     alternative = (
         f"Learning curves: the loss by iterations of versions {', '.join(line.name for line in lines)}; "
         f"version {lowest.name} ends lowest"
     )
-    return Markup(draw_curves(lines, width=width, height=height, alternative=alternative))  # noqa: S704 - escaped there
+    return draw_curves(lines, width=width, height=height, alternative=alternative)
 
 
 def _behind(found: Comparison, row: Row, by_name: Mapping[str, Seen], test: LabelledImages) -> Behind:
@@ -145,7 +139,7 @@ def _reliability(row: Row, one: Seen, test: LabelledImages) -> dict[str, Any]:
         return {}
     error = details.calibration_error(bins)
     alternative = f"Reliability of version {row.name}: score and accuracy differ by {error:.4f} on average"
-    picture = Markup(draw_reliability(bins, side=RELIABILITY, alternative=alternative))  # noqa: S704 - escaped there
+    picture = draw_reliability(bins, side=RELIABILITY, alternative=alternative)
     return {"row": row, "error": error, "picture": picture}
 
 
