@@ -26,7 +26,8 @@ def sentences(found: Comparison) -> list[str]:
         return said
     newest = found.row(found.newest)
     if not newest.measured:
-        return [*said, f"Version {found.newest}, the newest: {'; '.join(newest.faults) or 'it could not be asked'}."]
+        why = "; ".join(newest.faults).rstrip(".") or "it could not be asked"
+        return [*said, f"Version {found.newest}, the newest: {why}."]
     correct, images = newest.measured[TEST].correct, newest.measured[TEST].images
     said.append(f"Version {found.newest}, the newest, gets {correct:,} of {images:,} test images right.")
     if found.duel is not None:
