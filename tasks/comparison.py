@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import luigi
 
+from tasks.data.dataset import CLASSES, IMAGE_SIDE
 from tasks.errors import InvalidParameter, StorageFailed
 from tasks.execution import calls
 from tasks.execution.curves import read_curve
@@ -31,6 +32,9 @@ from tasks.wiring.records import find_exports
 
 if TYPE_CHECKING:  # costs NumPy
     from tasks.report.rows import Seen
+
+SHAPE = (IMAGE_SIDE, IMAGE_SIDE, 1)
+CLASS_NAMES = tuple(map(str, range(CLASSES)))
 
 
 class CompareVersions(InspectionTask):
@@ -74,6 +78,7 @@ class CompareVersions(InspectionTask):
                 self.versions,
                 config_path,
                 prepared.directory,
+                classes=len(CLASS_NAMES),
                 kept=Path(self.work_dir, "latencies"),
                 measure_again=self.measure_again,
                 threads=int(complete_values({"threads": None})["threads"] or 0),
@@ -85,11 +90,14 @@ class CompareVersions(InspectionTask):
         ]
         splits = map_arrays(prepared.directory)
         labels = {"validation": splits.validation.labels, "test": splits.test.labels}
-        found = rows.compare(seen, labels, base_path=self.base_path, dataset=prepared.dataset, faults=faults)
+        found = rows.compare(
+            seen, labels, base_path=self.base_path, dataset=prepared.dataset, class_names=CLASS_NAMES, faults=faults
+        )
         if self.format == "json":
             told = json.dumps(found.as_dict(), indent=1)
         else:
-            told = _page().render(found, seen, splits.test, find_moves(config_path, base_path), config_path)
+            moves = find_moves(config_path, base_path)
+            told = _page().render(found, seen, splits.test, moves, config_path=config_path, shape=SHAPE)
         return headline.title(found), told
 
     def find_output(self) -> Path | None:

@@ -111,7 +111,7 @@ def export_version(
 
 
 def ask_version(
-    directory: Path, arrays_directory: Path, *, timed: bool
+    directory: Path, arrays_directory: Path, *, classes: int, timed: bool
 ) -> tuple[dict[str, NDArray[np.float32]], dict[int, float]]:
     """What a version answers to all validation and test images, and how long requests take if `timed`.
 
@@ -119,14 +119,14 @@ def ask_version(
         Split -> scores float32 [n, 10], and images in a request -> seconds that it takes.
 
     Raises:
-        ExportFailed: it does not load, or its answers are not ten scores for each image.
+        ExportFailed: it does not load, or its answers are not `classes` scores for each image.
     """
     from tasks.data import arrays
     from tasks.savedmodel import answers
 
     splits = arrays.map_arrays(arrays_directory)
     asked = {"validation": splits.validation.images, "test": splits.test.images}
-    return answers.ask(directory, asked, splits.test.images if timed else None)
+    return answers.ask(directory, asked, classes=classes, timed=splits.test.images if timed else None)
 
 
 def verify_tree(base_path: Path, versions: Collection[int], *, report: Report) -> tuple[list[Fault], list[Verified]]:

@@ -30,6 +30,7 @@ def survey(
     config_path: Path,
     arrays_directory: Path,
     *,
+    classes: int,
     kept: Path,
     measure_again: bool,
     threads: int,
@@ -44,6 +45,7 @@ def survey(
         versions: which of them; all if empty.
         config_path: the server's config file, which has labels and policy.
         arrays_directory: what PrepareDataset left; its validation and test images are asked about.
+        classes: how many scores each image has to get.
         kept: the folder of the latencies.
         measure_again: take none of those that are kept.
         threads: TensorFlow's.
@@ -62,7 +64,7 @@ def survey(
         number, here = _number(one.name), base_path / one.name
         is_served = one.name == str(number)
         scores, latencies, fault = (
-            _ask(here, arrays_directory, kept, measure_again=measure_again, threads=threads)
+            _ask(here, arrays_directory, kept, classes, measure_again=measure_again, threads=threads)
             if one.loads
             else ({}, {}, None)
         )
@@ -95,13 +97,15 @@ def _number(name: str) -> int:
 
 
 def _ask(
-    directory: Path, arrays_directory: Path, kept: Path, *, measure_again: bool, threads: int
+    directory: Path, arrays_directory: Path, kept: Path, classes: int, *, measure_again: bool, threads: int
 ) -> tuple[dict[str, Any], dict[int, float], Fault | None]:
     """Split -> scores, images in a request -> seconds; or why there are none."""
     try:
         file = kept / f"{_identity(directory, threads)}.json"
         latencies = {} if measure_again else _read(file)
-        scores, measured = calls.run(ask_version, directory, arrays_directory, timed=not latencies, threads=threads)
+        scores, measured = calls.run(
+            ask_version, directory, arrays_directory, classes=classes, timed=not latencies, threads=threads
+        )
     except Exception as error:  # noqa: BLE001 - on somebody else's graph TensorFlow raises whatever it stumbles over
         first = (str(error).splitlines() or [type(error).__name__])[0].removeprefix(f"{directory}: ")
         return {}, {}, Fault(directory.name, WARNING, f"cannot be measured: {first}")

@@ -1,4 +1,4 @@
-"""What lies behind one accuracy: recall by digit, the images that set versions apart, whether the scores are true."""
+"""What lies behind one accuracy: recall by class, the images that set versions apart, whether the scores are true."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Recall:
-    """Of the images of one digit, how many were taken for it; with the 95 % interval."""
+    """Of the images of one class, how many were taken for it; with the 95 % interval."""
 
-    digit: int
+    label: int
     correct: int
     images: int
     low: float
@@ -43,10 +43,10 @@ class Bin:
 
 
 def recalls(confusion_matrix: Sequence[Sequence[int]]) -> list[Recall]:
-    """One for each digit that has images."""
-    found = [(digit, row[digit], sum(row)) for digit, row in enumerate(confusion_matrix)]
+    """One for each class that has images."""
+    found = [(label, row[label], sum(row)) for label, row in enumerate(confusion_matrix)]
     return [
-        Recall(digit, correct, images, *wilson_interval(correct, images)) for digit, correct, images in found if images
+        Recall(label, correct, images, *wilson_interval(correct, images)) for label, correct, images in found if images
     ]
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from tasks.model.images import CLASSES, LabelledImages
+from tasks.model.images import LabelledImages
 from tasks.report import details, headline
 from tasks.report.details import Apart, Recall
-from tasks.report.pictures import Line, draw_curves, draw_digit, draw_reliability
+from tasks.report.pictures import COLOUR, Line, draw_curves, draw_image, draw_reliability
 from tasks.report.rows import TEST, Comparison, Row, Seen, differing_keys
 from tasks.versions.compatibility import STABLE
 from tasks.versions.manifest import Manifest
@@ -50,7 +50,13 @@ class Origin:
 
 
 def render(
-    found: Comparison, seen: Sequence[Seen], test: LabelledImages, moves: Sequence[Mapping[str, Any]], config_path: Path
+    found: Comparison,
+    seen: Sequence[Seen],
+    test: LabelledImages,
+    moves: Sequence[Mapping[str, Any]],
+    *,
+    config_path: Path,
+    shape: tuple[int, int, int],
 ) -> str:
     """Write the page.
 
@@ -60,6 +66,7 @@ def render(
         test: the images that they were asked about, and the right answers.
         moves: the history of releases, oldest first, as `releases.jsonl` has it.
         config_path: the server's config file.
+        shape: height, width and channels of an image.
     """
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tasks.report", "."),
@@ -74,7 +81,7 @@ def render(
         bytes=_bytes,
         duration=_duration,
         p=headline.p_value,
-        digit=lambda index: draw_digit(test.images[index]),
+        picture=lambda index: draw_image(test.images[index], shape),
     )
     by_name = {one.name: one for one in seen}
     accuracies = [end for row in found.rows if TEST in row.measured for end in _ends(row)]
@@ -96,7 +103,7 @@ def render(
         most=MOST_IMAGES,
         is_noise=headline.is_noise,
         stable_label=STABLE,
-        range_of_digits=range(CLASSES),
+        is_grey=shape[2] != COLOUR,
         weight=lambda count, counts: 0.1 + 0.35 * min(1.0, 12 * count / sum(counts)),
     )
 

@@ -1,4 +1,4 @@
-"""Pictures for a page: curves as SVG by matplotlib, images of digits as PNG; the same bytes for the same values.
+"""Pictures for a page: curves as SVG by matplotlib, small images as PNG; the same bytes for the same values.
 
 matplotlib knows no stylesheet. So each colour of the page is drawn as a number of its own, and what it stands for takes
 its place afterwards: the pictures follow a dark scheme, and use the page's font.
@@ -22,7 +22,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 from numpy.typing import NDArray
 
-from tasks.model.images import IMAGE_SIDE
 from tasks.report.details import Bin
 from tasks.versions.evidence import wilson_interval
 
@@ -60,6 +59,7 @@ STYLE: Any = {
 SMOOTHED = 5  # neighbouring points of a curve
 MOST_NAMES = 12  # curves that are named where they end
 LABEL_HEIGHT = 14  # pixels between two names
+COLOUR = 3  # channels
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,21 @@ def draw_reliability(bins: Sequence[Bin], *, side: int, alternative: str) -> str
         return _svg(figure, alternative)
 
 
-def draw_digit(image: NDArray[np.uint8]) -> str:
-    """An image uint8 [784], dark on light in 16 shades, as the address of a PNG that holds it."""
-    shades = 15 - (image.reshape(IMAGE_SIDE, IMAGE_SIDE) >> 4)
-    packed = (shades[:, ::2] << 4 | shades[:, 1::2]).astype(np.uint8)  # two pixels a byte
-    rows = b"".join(b"\0" + row.tobytes() for row in packed)  # each line begins with its filter: none
+def draw_image(image: NDArray[np.uint8], shape: tuple[int, int, int]) -> str:
+    """An image uint8 [784] as the address of a PNG that holds it: in colour, or dark on light in 16 shades.
+
+    `shape` is height, width and channels; images of other than three channels are drawn in grey.
+    """
+    pixels = image.reshape(shape)
+    if shape[2] != COLOUR:
+        grey = pixels.mean(axis=2, keepdims=True).astype(np.uint8)
+        pixels = (15 - (grey >> 4)) * 17  # fewer shades, a third of the bytes
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)  # each line begins with its filter: none
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    header = struct.pack(">2I5B", IMAGE_SIDE, IMAGE_SIDE, 4, 0, 0, 0, 0)  # 4 bits, grey
+    header = struct.pack(">2I5B", shape[1], shape[0], 8, 2 if shape[2] == COLOUR else 0, 0, 0, 0)
     parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows, 9)), chunk(b"IEND", b""))
     return "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(parts)).decode()
 

@@ -92,6 +92,7 @@ class Comparison:
 
     base_path: str
     dataset: str
+    class_names: tuple[str, ...]
     rows: tuple[Row, ...]
     stable: int | None
     reference: int | None
@@ -114,6 +115,7 @@ def compare(
     *,
     base_path: str,
     dataset: str,
+    class_names: tuple[str, ...],
     faults: Iterable[Fault],
 ) -> Comparison:
     """Hold versions against each other.
@@ -123,6 +125,7 @@ def compare(
         labels: split -> the right answers, uint8 [n].
         base_path: where they lie.
         dataset: whose images they were asked about.
+        class_names: what each of its labels stands for.
         faults: what is wrong with the base path besides.
     """
     present = sorted((one for one in seen if not one.is_quarantined), key=lambda one: one.number)
@@ -139,6 +142,7 @@ def compare(
     return Comparison(
         base_path,
         dataset,
+        class_names,
         tuple(sorted(rows, key=_served_first)),
         stable=None if stable is None else stable.number,
         reference=None if reference is None else reference.number,

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.model.images import CLASSES
 from tasks.savedmodel.loaded_model import load_saved_model
 from tasks.savedmodel.signatures import PREDICT_SIGNATURE, as_floats
 
@@ -19,7 +18,7 @@ LEAST, MOST, SECONDS = 5, 200, 0.3  # requests that are timed, and for how long 
 
 
 def ask(
-    directory: Path, images: Mapping[str, NDArray[np.uint8]], timed: NDArray[np.uint8] | None
+    directory: Path, images: Mapping[str, NDArray[np.uint8]], *, classes: int, timed: NDArray[np.uint8] | None = None
 ) -> tuple[dict[str, NDArray[np.float32]], dict[int, float]]:
     """Ask a SavedModel about images uint8 [n, 784] of each split, and time requests with some of `timed`, if given.
 
@@ -27,14 +26,14 @@ def ask(
         Split -> scores float32 [n, 10], and images in a request -> the median of its seconds.
 
     Raises:
-        ExportFailed: it does not load, has no `predict_images`, or answers with other than ten finite scores an image.
+        ExportFailed: it does not load, has no `predict_images`, or answers with other than one finite score a class.
     """
     with load_saved_model(directory, [PREDICT_SIGNATURE]) as model:
         predict, scores = model.predictor(), {}
         for split, asked in images.items():
             scores[split] = model.predict(asked)
-            if scores[split].shape != (len(asked), CLASSES) or not np.isfinite(scores[split]).all():
-                raise ExportFailed(f"{directory}: its answers are not {CLASSES} finite scores for each image")
+            if scores[split].shape != (len(asked), classes) or not np.isfinite(scores[split]).all():
+                raise ExportFailed(f"{directory}: its answers are not {classes} finite scores for each image")
         if timed is None:
             return scores, {}
         floats = as_floats(np.resize(timed, (max(BATCHES), timed.shape[1])))

@@ -18,8 +18,8 @@ def answering(*answers):
     return scores
 
 
-def test_recall_by_digit():
-    """The share of a row that lies on the diagonal, for digits that have images."""
+def test_recall_by_class():
+    """The share of a row that lies on the diagonal, for classes that have images."""
     matrix = [[0] * 10 for _ in range(10)]
     matrix[3][3], matrix[3][5], matrix[7][1] = 8, 2, 4
     assert [Recall(3, 8, 10, *wilson_interval(8, 10)), Recall(7, 0, 4, *wilson_interval(0, 4))] == recalls(matrix)

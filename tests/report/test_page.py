@@ -28,7 +28,7 @@ MOVE = {
 def render(*versions, moves=(), base_path="/models/mnist", faults=(), config_path=Path("/models/models.config")):
     found = compared(*versions, faults=faults)
     object.__setattr__(found, "base_path", base_path)
-    return page.render(found, versions, TEST, moves, config_path)
+    return page.render(found, versions, TEST, moves, config_path=config_path, shape=(28, 28, 1))
 
 
 class Read(HTMLParser):

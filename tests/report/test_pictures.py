@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from tasks.report.details import Bin
-from tasks.report.pictures import Line, draw_curves, draw_digit, draw_reliability
+from tasks.report.pictures import Line, draw_curves, draw_image, draw_reliability
 from tests.report.versions import IMAGES
 
 LINES = [
@@ -77,12 +77,22 @@ def test_a_loss_of_zero_is_drawn():
     assert "nan" not in text.lower()
 
 
-def test_a_digit_is_a_png():
-    """Dark on light in sixteen shades, read again by somebody else's code."""
-    image = IMAGES[3].reshape(784)
-    address = draw_digit(image)
+def decoded(address):
     kind, _, content = address.partition(",")
     assert "data:image/png;base64" == kind
-    read = np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(content))).convert("L"))
-    np.testing.assert_array_equal((15 - (image.reshape(28, 28) >> 4)) * 17, read)
+    return np.asarray(PIL.Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+def test_a_grey_image_is_a_png():
+    """Dark on light in sixteen shades, read again by somebody else's code."""
+    image = IMAGES[3].reshape(784)
+    address = draw_image(image, (28, 28, 1))
+    np.testing.assert_array_equal((15 - (image.reshape(28, 28) >> 4)) * 17, decoded(address))
     assert len(address) < 800
+
+
+def test_a_colour_image_is_a_png():
+    """As it is, whatever its height and width; with four channels it is grey."""
+    image = np.random.RandomState(0).randint(0, 256, 5 * 3 * 3).astype(np.uint8)
+    np.testing.assert_array_equal(image.reshape(5, 3, 3), decoded(draw_image(image, (5, 3, 3))))
+    assert (3, 3) == decoded(draw_image(image[:36], (3, 3, 4))).shape

@@ -48,4 +48,11 @@ def seen(number, wrong=(), *, recipe=None, measured=True, made_elsewhere=False, 
 
 def compared(*versions, faults=()):
     """What is said of them."""
-    return compare(versions, SPLIT_LABELS, base_path="/models/mnist", dataset="small", faults=faults)
+    return compare(
+        versions,
+        SPLIT_LABELS,
+        base_path="/models/mnist",
+        dataset="small",
+        class_names=tuple("0123456789"),
+        faults=faults,
+    )
