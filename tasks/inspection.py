@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -120,29 +120,14 @@ class RebuildVersions(InspectionTask):
     @cached_property
     def found(self) -> dict[Path, Manifest]:
         """The versions that have a manifest."""
-        base_path = Path(self.base_path)
-        served = served_names(base_path)
-        missing = [version for version in self.versions if version not in served]
-        if missing or not served:
-            raise InvalidParameter(f"{base_path}: there is no version {', '.join(map(str, missing)) or 'at all'}")
-        folders = [base_path / name for number, name in served.items() if not self.versions or number in self.versions]
+        folders = find_folders(Path(self.base_path), self.versions)
         return {folder: manifest for folder in folders if (manifest := read_manifest(folder)) is not None}
 
     def make_again(self, folder: Path, manifest: Manifest, scratch: Path) -> ExportVersion | Fault:
         """The task that makes a version again; a fault if nothing can."""
         try:
-            dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
-            if dict(manifest.dataset_checksums) != dataset.checksums:
-                raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
-            if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
-                raise InvalidParameter("its manifest holds no recipe of this release")
-            return ExportVersion(
-                **manifest.recipe,
-                version=manifest.model_version,
-                min_accuracy=0.0,
-                base_path=scratch / "models",
-                work_dir=scratch,
-                config_path=scratch / "models.config",
+            return task_that_made(
+                manifest, base_path=scratch / "models", work_dir=scratch, config_path=scratch / "models.config"
             )
         except InvalidParameter as error:
             return Fault(folder.name, ERROR, f"cannot be made again: {error}")
@@ -157,6 +142,25 @@ class RebuildVersions(InspectionTask):
         changed = [f"{name} {before.get(name)}, here {version}" for name, version in now.items()]
         why = f" (made with {'; '.join(changed)})" if dict(before) != now else ""
         return Fault(folder.name, ERROR, f"made again, it differs in {', '.join(differing)}{why}")
+
+
+def find_folders(base_path: Path, versions: Sequence[int]) -> list[Path]:
+    """The entries from which a server loads these versions, or all, oldest first; raises InvalidParameter."""
+    served = served_names(base_path)
+    missing = [version for version in versions if version not in served]
+    if missing or not served:
+        raise InvalidParameter(f"{base_path}: there is no version {', '.join(map(str, missing)) or 'at all'}")
+    return [base_path / name for number, name in served.items() if not versions or number in versions]
+
+
+def task_that_made(manifest: Manifest, **places: Path) -> ExportVersion:
+    """The task that makes a version from the recipe in its manifest; raises InvalidParameter if nothing can."""
+    dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
+    if dict(manifest.dataset_checksums) != dataset.checksums:
+        raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
+    if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
+        raise InvalidParameter("its manifest holds no recipe of this release")
+    return ExportVersion(**manifest.recipe, version=manifest.model_version, min_accuracy=0.0, **places)
 
 
 def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:

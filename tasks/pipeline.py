@@ -199,6 +199,7 @@ class ExportVersion(CompletedTask, ExportParameters):
             self.version,
             Path(self.config_path),
             max_regression=self.max_regression,
+            max_regression_p=self.max_regression_p,
             allow_signature_change=self.allow_signature_change,
         )
 
@@ -226,7 +227,7 @@ class ExportVersion(CompletedTask, ExportParameters):
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record.update(accuracies=manifest.accuracies, comparison=compared)
+            record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
 
 

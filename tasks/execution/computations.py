@@ -3,12 +3,16 @@
 They need TensorFlow, which is imported where they begin.
 """
 
+from __future__ import annotations
+
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.data.dataset import find_dataset
 from tasks.execution.calls import Report
+from tasks.execution.curves import Curve, write_curve
 from tasks.model.architectures import find_architecture
 from tasks.model.images import Form
 from tasks.recipes.recipe import Recipe
@@ -16,6 +20,10 @@ from tasks.versions.compatibility import Baseline
 from tasks.versions.manifest import Files, Manifest, made_with
 from tasks.versions.tree import Fault, Verified
 from tasks.versions.wanted_version import WantedVersion
+
+if TYPE_CHECKING:  # every run reads this module
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def train_segment(
@@ -28,7 +36,7 @@ def train_segment(
     previous: Path | None,
     report: Report,
 ) -> None:
-    """Train from iteration `start` to `recipe.training_iteration`, and leave the state in `directory`.
+    """Train from iteration `start` to `recipe.training_iteration`, and leave state and learning curve in `directory`.
 
     Args:
         directory: empty.
@@ -45,8 +53,13 @@ def train_segment(
     from tasks.data import arrays
     from tasks.model import checkpoints, training
 
-    stop = recipe.training_iteration
+    stop, points, began = recipe.training_iteration, list[tuple[int, float]](), time.monotonic()
     images = arrays.map_arrays(arrays_directory).training
+
+    def tell(done: int, loss: float) -> None:
+        points.append((done, loss))
+        report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
+
     state = training.train(
         recipe,
         images.images,
@@ -56,11 +69,10 @@ def train_segment(
         start=start,
         stop=stop,
         state=None if previous is None else checkpoints.load_state(previous),
-        report=lambda done, loss: report(
-            (done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}"
-        ),
+        report=tell,
     )
     checkpoints.save_state(directory, state)
+    write_curve(directory, Curve(start, round(time.monotonic() - began, 3), points))
 
 
 def export_version(
@@ -97,7 +109,26 @@ def export_version(
         dataset_checksums=find_dataset(wanted.recipe.dataset).checksums,
         made_with=made_with(),
     )
-    return manifest, compare_with_baseline(baseline, manifest, splits.validation)
+    return manifest, compare_with_baseline(baseline, manifest, directory, splits.validation)
+
+
+def ask_version(
+    directory: Path, arrays_directory: Path, *, classes: int, timed: bool
+) -> tuple[dict[str, NDArray[np.float32]], dict[int, float]]:
+    """What a version answers to all validation and test images, and how long requests take if `timed`.
+
+    Returns:
+        Split -> scores float32 [n, 10], and images in a request -> seconds that it takes.
+
+    Raises:
+        ExportFailed: it does not load, or its answers are not `classes` scores for each image.
+    """
+    from tasks.data import arrays
+    from tasks.savedmodel import answers
+
+    splits = arrays.map_arrays(arrays_directory)
+    asked = {"validation": splits.validation.images, "test": splits.test.images}
+    return answers.ask(directory, asked, classes=classes, timed=splits.test.images if timed else None)
 
 
 def form_of(dataset: str) -> Form:

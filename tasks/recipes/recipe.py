@@ -48,7 +48,7 @@ def _key(check: Check, default: Value | None, acts_on: ActsOn, help_: str, secti
     return field(metadata={"check": check, "default": default, "acts_on": acts_on, "section": section, "help": help_})
 
 
-_accuracy = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
+_accuracy = _level = number("a number from 0 to 1", lambda value: 0 <= value <= 1)
 _rate = number("a finite number above 0", lambda value: value > 0)
 _data, _weights, _version, _gate = ActsOn.DATA, ActsOn.WEIGHTS, ActsOn.VERSION, ActsOn.GATE
 
@@ -71,6 +71,7 @@ class Recipe:
     segment: int = _key(whole_number(1, MOST_ITERATIONS), 1000, ActsOn.CHECKPOINTS, "iterations between two checkpoints; changes no bit of the result", "training")
     warmup_records: int = _key(whole_number(0, MOST_WARMUP_RECORDS), 3, _version, "requests that the server replays before a version is available", "export")
     max_regression: float | None = _key(_accuracy, None, _gate, "how far validation accuracy may lie below that of the label stable; not checked by default", "export")
+    max_regression_p: float | None = _key(_level, None, _gate, "refuse only what is worse than stable by exact McNemar's test, at this level; not checked by default", "export")
 
     def shaping(self) -> dict[str, Value]:
         """The keys that shape the bytes of the version, with their values."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -38,11 +38,14 @@ class LoadedModel:
     signatures: Mapping[str, Any]
     batch: int = 1  # images that it is asked for at once
 
+    def predictor(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """`predict_images` as a function: images float32 [n, 784] in [0, 1] -> scores float32 [n, 10]."""
+        signature = self.signatures[PREDICT_SIGNATURE]
+        return self.session.make_callable(signature.outputs["scores"].name, [signature.inputs["images"].name])
+
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`."""
-        signature = self.signatures[PREDICT_SIGNATURE]
-        feed, fetch = signature.inputs["images"].name, signature.outputs["scores"].name
-        run = self.session.make_callable(fetch, [feed])
+        run = self.predictor()
         # reused: fresh memory costs time
         floats = np.empty((min(self.batch, len(images)), images.shape[1]), np.float32)
         batches = []

@@ -15,6 +15,7 @@ def find_baseline(
     config_path: Path,
     *,
     max_regression: float | None = None,
+    max_regression_p: float | None = None,
     allow_signature_change: bool = False,
 ) -> Baseline | None:
     """What `stable` points at; None if nothing, or if it is the very version that is going to be made.
@@ -37,7 +38,7 @@ def find_baseline(
                 f"{config_path}: the label {STABLE!r} of model {entry.name!r} points at version {stable}, "
                 f"and {directory} is gone; bring it back, or point the label at a version that is there"
             )
-        baselines.append(Baseline(stable, directory, max_regression, allow_signature_change))
+        baselines.append(Baseline(stable, directory, max_regression, max_regression_p, allow_signature_change))
     return max(baselines, key=lambda baseline: baseline.version, default=None)
 
 

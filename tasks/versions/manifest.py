@@ -96,7 +96,8 @@ def read_manifest(version_directory: Path) -> Manifest | None:
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        usable = same_schema and manifest.validation_accuracy >= 0
+        tables = manifest.dataset_checksums, manifest.signatures, manifest.files, manifest.made_with
+        usable = same_schema and manifest.validation_accuracy >= 0 and all(isinstance(one, dict) for one in tables)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None

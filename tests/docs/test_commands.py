@@ -132,6 +132,7 @@ def test_every_page_with_commands_is_followed():
         "README.md",
         "docs/recipes.md",
         "docs/publishing.md",
+        "docs/comparing.md",
         "docs/verification.md",
         OPERATIONS,
         RELEASING,
@@ -184,6 +185,15 @@ def test_verification(reader):
     printed = [text for block, text in reader.follow("docs/verification.md") if block.language == "sh"]
     assert "3                    good" in printed[0]
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
+
+
+def test_comparing(reader):
+    """The page lies where it says, and the rows are JSON."""
+    reader.export()
+    list(reader.follow("docs/comparing.md"))
+    assert "<h1>" in (reader.directory / "work" / "comparison.html").read_text()
+    assert "<h1>" in (reader.directory / "versions.html").read_text()
+    assert 3 == len(json.loads((reader.directory / "versions.json").read_text())["rows"])
 
 
 def test_releasing(reader):

@@ -23,7 +23,8 @@ ANOTHER = {
     "seed": 1,
     "threads": 2,
 }
-THE_SAME = {"training_iteration": 7, "min_accuracy": 0.5, "segment": 10, "warmup_records": 0, "max_regression": 0.1}
+THE_SAME = {"training_iteration": 7, "min_accuracy": 0.5, "segment": 10, "warmup_records": 0}
+THE_SAME |= {"max_regression": 0.1, "max_regression_p": 0.1}
 
 NETWORK = """
 from tasks.model.architectures import architecture

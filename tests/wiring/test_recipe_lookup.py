@@ -63,6 +63,7 @@ def test_the_default_is_the_tutorials_recipe():
         "segment": 1000,
         "warmup_records": 3,
         "max_regression": None,
+        "max_regression_p": None,
     }
     assert expected == asdict(complete({}))
 
