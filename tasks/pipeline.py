@@ -41,7 +41,7 @@ from tasks.wiring.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.wiring.progress import reporter
+from tasks.wiring.progress import Reporter, counted, megabytes
 from tasks.wiring.records import recorded
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 class DownloadDataset(CompletedTask, DataParameters):
     """The four archives of a dataset, fetched from the first mirror that gives the right bytes."""
 
+    shown = ("dataset",)
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
     mirrors = ListOfStringsParameter(
         default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
@@ -70,15 +71,20 @@ class DownloadDataset(CompletedTask, DataParameters):
         from tasks.data import digits, download
 
         dataset = find_dataset(self.dataset)
+        report = Reporter(self, "fetching 4 files")
         with recorded(self, self.work_dir):
             if dataset.is_embedded:
                 digits.write_archives(dataset, self.directory)
             else:
-                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
+                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
+        size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
+        report.finish(f"{len(dataset.archives)} files, {megabytes(size)}")
 
 
 class PrepareDataset(CompletedTask, DataParameters):
     """The archives decoded and split into arrays that any number of trainings map into memory."""
+
+    shown = ("dataset",)
 
     def requires(self) -> luigi.Task:
         return self.clone(DownloadDataset)
@@ -99,9 +105,10 @@ class PrepareDataset(CompletedTask, DataParameters):
 
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
-        reporter(self)(0.0, "decoding the archives")
+        report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
-            arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+            counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+        report.finish(f"images: {', '.join(f'{count} {split}' for split, count in counts.items())}")
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -112,6 +119,7 @@ class TrainModel(CompletedTask, TrainingParameters):
     that share a recipe all find what is already there; the bits are the same as without a stop.
     """
 
+    shown = ("model", "training_iteration")
     total_iterations = CheckedParameter(
         whole_number(0, MOST_ITERATIONS), 0, "iterations after which the schedule ends; 0: with this segment, or never"
     )
@@ -126,7 +134,7 @@ class TrainModel(CompletedTask, TrainingParameters):
     @property
     def schedule_end(self) -> int:
         """After how many iterations the schedule ends; 0 for one that does not, or its training could not be shared."""
-        if self.schedule == "constant":
+        if self.learning_rate_schedule == "constant":
             return 0
         if self.total_iterations and self.total_iterations < self.training_iteration:
             raise InvalidParameter(
@@ -158,6 +166,8 @@ class TrainModel(CompletedTask, TrainingParameters):
         start = previous.training_iteration if previous else 0
         if previous:
             logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
+        stop = self.training_iteration
+        report = Reporter(self, f"iteration {start} of {stop}", start / stop)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
                 calls.run(
@@ -169,7 +179,7 @@ class TrainModel(CompletedTask, TrainingParameters):
                     start=start,
                     previous=previous and previous.directory,
                     threads=self.threads,
-                    report=reporter(self),
+                    report=report,
                 )
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
 
@@ -177,7 +187,13 @@ class TrainModel(CompletedTask, TrainingParameters):
 class ExportVersion(CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
+    shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
+
+    @property
+    def priority(self) -> float:
+        """The lowest version first, with all that it needs: Luigi hands a priority on where it is above 0."""
+        return round(1 / self.version, 2 * len(str(self.version)))  # enough digits to tell it from its neighbours
 
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
@@ -215,7 +231,7 @@ class ExportVersion(CompletedTask, ExportParameters):
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
         trained, arrays = self.needed_training.directory, self.needed_dataset.directory
-        reporter(self)(0.1, "writing and measuring the SavedModel")
+        report = Reporter(self, "writing and measuring the SavedModel")
         with recorded(self, self.work_dir) as record:
             try:
                 with publishing.publish_directory(wanted.path) as aside:
@@ -225,14 +241,18 @@ class ExportVersion(CompletedTask, ExportParameters):
             except FileExistsError:
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
+                report.finish("published by another process meanwhile")
                 return
             record.update(accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
+        measured = [f"{split} {accuracy:.4f}" for split, accuracy in manifest.accuracies.items()]
+        report.finish(", ".join([*measured, megabytes(manifest.size)]))
 
 
 class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
+    shown = ("versions",)
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -244,3 +264,6 @@ class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
 
     def requires(self) -> list[luigi.Task]:
         return self.exports
+
+    def run(self) -> None:
+        Reporter(self).finish(counted(len(self.exports), "version"))

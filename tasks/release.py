@@ -8,11 +8,12 @@ servers serve a version, and compares what they answer. The config file of the s
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import luigi
 
@@ -22,6 +23,7 @@ from tasks.execution.computations import verify_version
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import promotion, quarantine, retirement
 from tasks.serving.config_file import find_model, read_config
+from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import ModelServer, VersionStatus, find_servers
 from tasks.serving.transaction import ServedModel
@@ -29,7 +31,14 @@ from tasks.versions.golden import Rows
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import CheckedParameter, FolderParameter, ListOfStringsParameter, VersionParameter
+from tasks.wiring.parameters import (
+    CheckedParameter,
+    FlagParameter,
+    FolderParameter,
+    ListOfStringsParameter,
+    VersionParameter,
+)
+from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 
 logger = logging.getLogger(__name__)
@@ -56,7 +65,7 @@ class ReleaseTask(ReportedTask):
     keep_loaded = CheckedParameter(
         whole_number(0, MOST_VERSIONS), 2, "newest versions that are loaded without a label, too"
     )
-    why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
+    why = luigi.Parameter(default="", description="free text for releases.jsonl")
 
     _has_run = False
 
@@ -75,12 +84,17 @@ class ReleaseTask(ReportedTask):
         return False
 
     def run(self) -> None:
-        self.change()
+        Reporter(self, page=self.page()).finish(self.change())
         self._has_run = True
 
-    def change(self) -> None:
-        """Make it so."""
+    def change(self) -> str:
+        """Make it so; gives what has changed, in words and numbers alone, as the scheduler's page takes it for HTML."""
         raise NotImplementedError
+
+    def page(self) -> str | None:
+        """Where the first server that is asked over REST tells the status of the model."""
+        web = [address for address in getattr(self, "server", ()) if address.startswith("http")]
+        return f"{find_servers(web)[0].address}/v1/models/{quote(self.find_served().name)}" if web else None
 
     def find_served(self) -> ServedModel:
         """The model as the config file has it."""
@@ -99,32 +113,34 @@ class LabelTask(ReleaseTask):
 
     label = LabelParameter(default="", description="such as stable or canary")
     server = ListOfStringsParameter(
-        default=(), significant=False, description="host:port (gRPC) or http://host:port, which must have the version"
+        default=(), description="host:port (gRPC) or http://host:port, which must have the version"
     )
-    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
+    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it")
     wait_seconds = CheckedParameter(
         SECONDS,
         60.0,
         "without --server: more than the servers' --model_config_file_poll_wait_seconds and the loading",
-        significant=False,
     )
 
 
 class PromoteVersion(LabelTask):
     """A label points at a version."""
 
+    shown = ("label", "version")
     version = VersionParameter(description="the version's number")
 
     def is_so(self) -> bool:
         served = self.find_served()
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
-    def change(self) -> None:
-        promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
+    def change(self) -> str:
+        return tell(promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why))
 
 
 class RollBack(LabelTask):
     """A label points at what it pointed at before its last move; done once, whoever asks again."""
+
+    shown = ("label",)
 
     def is_so(self) -> bool:
         is_done = promotion.is_rolled_back(self.find_served(), self.label)
@@ -132,44 +148,49 @@ class RollBack(LabelTask):
             logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
         return is_done
 
-    def change(self) -> None:
-        promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
+    def change(self) -> str:
+        return tell(promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why))
 
 
 class QuarantineVersion(ReleaseTask):
     """A version is taken back: its folder `5` is called `5.denied`, and no server serves it."""
 
+    shown = ("version",)
     version = VersionParameter(description="the version's number")
-    force = luigi.BoolParameter(significant=False, description="even if a label points at it, which is then removed")
+    force = FlagParameter(description="even if a label points at it, which is then removed")
 
     def is_so(self) -> bool:
         return quarantine.is_done(self.find_served(), self.version)
 
-    def change(self) -> None:
+    def change(self) -> str:
         quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
+        return f"version {self.version} is taken back"
 
 
 class RetireVersions(ReleaseTask):
     """Old versions are gone; without --apply it only prints which would go, and what that frees."""
 
+    shown = ("keep",)
     keep = CheckedParameter(
         whole_number(1, MOST_VERSIONS), 3, "how many of the newest versions stay; those in use stay anyway"
     )
-    apply = luigi.BoolParameter(significant=False, description="remove them")
+    apply = FlagParameter(description="remove them")
 
-    def change(self) -> None:
+    def change(self) -> str:
         lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
+        return lines[-1]  # how many, how much and which stay; those before it have paths
 
 
 class ConfirmRollout(ReleaseTask):
     """The servers serve a version, and answer as it did when it was exported."""
 
+    shown = ("version",)
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
-    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it", significant=False)
+    timeout_seconds = CheckedParameter(SECONDS, 300.0, "for the servers to load it")
 
-    def change(self) -> None:
+    def change(self) -> str:
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
         served, rollout = self.find_served(), find_rollout(self)
@@ -179,6 +200,7 @@ class ConfirmRollout(ReleaseTask):
         published = ", ".join(map(str, find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+        return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
 
 
 def find_fault(base_path: Path, version: int) -> str | None:
@@ -186,6 +208,12 @@ def find_fault(base_path: Path, version: int) -> str | None:
     verified = calls.run(verify_version, base_path / str(version), threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
+
+
+def tell(moves: Sequence[Move]) -> str:
+    """What became of a label, without its name."""
+    told = [f"now version {move.after}, before {move.before or 'none'}" for move in moves]
+    return ", ".join(told) or "nothing was to be changed"
 
 
 def find_rollout(task: Any) -> Rollout:

@@ -32,7 +32,7 @@ class Broken(ReportedTask):
     def run(self):
         if self.way == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        raise PipelineError("too bad") if self.way == "plain" else ZeroDivisionError("oh\nno")
+        raise PipelineError("too bad " * 30) if self.way == "plain" else ZeroDivisionError("oh\nno")
 
 
 class All(ReportedTask, luigi.WrapperTask):
@@ -80,8 +80,11 @@ class TestToldPlainly:
         assert None is told_plainly(None)
 
     def test_the_page_shows_it(self):
-        """What a failed task leaves on the page is that line, or one line and the traceback of anything else."""
+        """A failed task leaves that line there, wrapped to 72 columns, and below it the traceback of anything else."""
         assert "too bad" == Broken(way="").on_failure(PipelineError("too\nbad"))
+        wide = Broken(way="").on_failure(PipelineError("a " * 100 + "/a/path-that-is-longer-than-a-line" * 3))
+        assert [72 - 1] * 2 == [len(line) for line in wide.split("\n")[:2]]
+        assert "/a/path-that-is-longer-than-a-line" * 3 == wide.split("\n")[-1]
         line, empty, traceback = Broken(way="").on_failure(ZeroDivisionError("oh\nno")).split("\n", 2)
         assert ("ZeroDivisionError: oh no", "") == (line, empty)
         assert traceback.endswith("ZeroDivisionError: oh\nno\n")
@@ -114,7 +117,7 @@ def test_every_failure_is_told_in_one_line(last_lines):
         "Broken: ZeroDivisionError: oh no",
         "Broken: needs what is not there",
         "Broken: see Luigi's log above",
-        "Broken: too bad",
+        "Broken: " + " ".join(["too bad"] * 30),
     ]
 
 

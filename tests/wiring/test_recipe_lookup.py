@@ -12,7 +12,7 @@ from tasks.model.architectures import ARCHITECTURES
 from tasks.recipes.recipe import KEYS, Recipe
 from tasks.wiring.recipe_lookup import check_config, complete_values
 
-OURS = re.compile(r"recipe(\..*)?|training|ExportVersion|ExportAllVersions|TrainModel")
+OURS = re.compile(r"recipe(\..*)?|training|export|ExportVersion|ExportAllVersions|TrainModel")
 
 
 @pytest.fixture
