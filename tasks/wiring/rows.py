@@ -29,10 +29,9 @@ class TaskWithRow(luigi.Task):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Luigi's hash over all significant parameters, and with it the identity of the task, stays as it is
         text, digest = self.to_str_params(), self.task_id.rpartition("_")[2]
-        if self.shown and re.fullmatch(
-            "[0-9a-f]{10}", digest
-        ):  # Luigi's, over all significant parameters: the identity of the task
+        if self.shown and re.fullmatch("[0-9a-f]{10}", digest):
             words = [re.sub(r"\W+", "_", text.get(name, ""), flags=re.ASCII)[:LONGEST_WORD] for name in self.shown]
             self.task_id = "_".join([self.task_family, *filter(None, words), digest])
 

@@ -207,6 +207,7 @@ def test_a_batch_above_the_training_set_is_refused(dataset, available):
             "model",
             r"recipe keys belong under \[recipe\] \(all versions\) or \[recipe\.N\] \(version N\)",
         ),
+        ("ExportVersion", "learning_rate_schedule", r"recipe keys belong under \[recipe\] .*"),
         ("ExportVersion", "learning_rate", r"recipe keys belong under \[recipe\] .*"),
         ("ExportAllVersions", "training_iteration", r"recipe keys belong under \[recipe\] .*"),
         ("TrainModel", "seed", r"recipe keys belong under \[recipe\] .*"),
