@@ -57,12 +57,7 @@ class ReportedTask(TaskWithRow):
 
 @ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
 def _remember(task: ReportedTask, exception: BaseException) -> None:
-    task.broken = _reason(task.on_failure(exception))
-
-
-def _reason(kept: str) -> str:
-    """What on_failure has told first, in one line again."""
-    return " ".join(kept.partition("\n\n")[0].split())
+    task.broken = _first_paragraph(task.on_failure(exception))
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -98,10 +93,21 @@ def _reasons(worker: Any) -> list[str]:
     for task, *_ in worker._add_task_history:  # noqa: SLF001 - as Luigi's summary does
         if task in failed and isinstance(task, ReportedTask):
             kept = worker._scheduler.fetch_error(task.task_id)["error"]  # noqa: SLF001 - the local one or luigid, alike
-            reason = task.broken or _reason(str(json.loads(kept or '""')))
+            reason = task.broken or _first_paragraph(str(json.loads(kept or '""')))
             lines.append(f"{task.task_family}: {reason or UNKNOWN}")
-    if tasks["run_by_other_worker"] or tasks["not_run"]:
+    given_up = worker._scheduler.task_list("DISABLED", "") if tasks["not_run"] else {}  # noqa: SLF001
+    waiting = [task for task in tasks["not_run"] if task.task_id in given_up]
+    lines += [
+        f"{task.task_family}: has failed so often that the scheduler does not offer it for a while; "
+        "Re-enable on its page ends that"
+        for task in waiting
+    ]
+    if tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )
     return list(dict.fromkeys(lines))
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())

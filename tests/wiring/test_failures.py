@@ -181,3 +181,13 @@ def test_what_cannot_be_scheduled_is_told_too(run_luigi):
     result = run_luigi("ExportAllVersions", "--versions=1", "--dataset=small", "--TrainModel-segment=0", check=35)
     told = "ERROR: ExportVersion: segment = '0': allowed is a whole number from 1 to 10,000,000"
     assert told == result.stderr.splitlines()[-1]
+
+
+def test_what_has_failed_too_often_is_told(run_luigi, luigid):
+    """A scheduler that offers a task no more says so by its page alone: the last line says it, too."""
+    run_luigi.configure("[scheduler]\nretry_count = 1\n")
+    (run_luigi.base / "1").mkdir(parents=True)
+    options = ("ExportVersion", "--version=1", "--dataset=small", "--scheduler-port", luigid().port)
+    run_luigi(*options, local_scheduler=False, check=30)
+    result = run_luigi(*options, local_scheduler=False, check=25)
+    assert result.stderr.splitlines()[-1].startswith("ERROR: ExportVersion: has failed so often that the scheduler")
