@@ -6,6 +6,7 @@ from the row, and still in the command to re-run, in logs and in records.
 """
 
 import re
+from functools import cache
 from typing import Any
 
 import luigi
@@ -22,8 +23,9 @@ class TaskWithRow(luigi.Task):
     shown: tuple[str, ...] = ()  # its own few, significant parameters, in reading order
 
     @classmethod
+    @cache
     def get_params(cls) -> list[tuple[str, luigi.Parameter]]:
-        """Luigi's list, with those of `shown` at its beginning."""
+        """Luigi's list, with those of `shown` at its beginning; Luigi asks some fifty times a task."""
         order = {name: place for place, name in enumerate(cls.shown)}
         return sorted(super().get_params(), key=lambda entry: order.get(entry[0], len(order)))
 
