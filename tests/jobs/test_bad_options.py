@@ -26,6 +26,7 @@ BAD_OPTIONS = [
     (("--versions", "1", "--min-accuracy", "1.5"), "min_accuracy = '1.5'", "a number from 0 to 1"),
     (("--versions", "1", "--seed", "-1"), "seed = '-1'", "0 to 4,294,967,295"),
     (("--versions", "1", "--threads", "0"), "threads = '0'", "1 to 256"),
+    (("--versions", "1", "--allow-signature-change", "maybe"), "allow_signature_change = 'maybe'", "true and false"),
     (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
 ]
 BAD_CONFIGURATIONS = [

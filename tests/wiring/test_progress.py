@@ -2,10 +2,13 @@
 
 import logging
 import re
+import time
 
 import luigi
+import psutil
 import pytest
-from luigi.rpc import RPCError
+from luigi.rpc import RemoteScheduler, RPCError
+from luigi.worker import TaskStatusReporter
 
 from tasks.wiring import progress
 from tasks.wiring.progress import Reporter
@@ -97,6 +100,26 @@ def test_gives_up_when_nobody_answers(task, caplog):
     assert [1] == calls
     assert [] == task.shown
     assert ["The scheduler does not answer; Watched() goes on without showing its progress"] == caplog.messages
+
+
+def test_a_report_costs_next_to_nothing(luigid):
+    """Client and scheduler together spend less than 20 ms of processor time on one; there is one a second, at most."""
+    server, task, count = luigid(), Watched(), 50
+    scheduler = RemoteScheduler(f"http://127.0.0.1:{server.port}")
+    scheduler.add_task(task_id=task.task_id, worker="one", status="RUNNING")
+    own = TaskStatusReporter(scheduler, task.task_id, "one", None)
+    task.set_progress_percentage, task.set_status_message = own.update_progress_percentage, own.update_status_message
+
+    def used():
+        return time.process_time() + sum(psutil.Process(server.process.pid).cpu_times()[:2])
+
+    report, before = Reporter(task), used()
+    for number in range(1, count + 1):
+        report.finish(f"iteration {number} of {count}")
+    assert (used() - before) / count < 0.02 * progress.SECONDS
+    assert (
+        f"iteration {count} of {count}" == server.ask("get_task_status_message", task_id=task.task_id)["statusMessage"]
+    )
 
 
 def test_every_result_is_on_a_real_page(luigid, run_luigi):
