@@ -7,7 +7,6 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
-from tasks.execution.lineage import dataset_folder, lineage
+from tasks.execution.lineage import dataset_folder, lineage, schedule_end
 from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
@@ -30,10 +29,10 @@ from tasks.wiring.base_tasks import (
     CompletedTask,
     DataParameters,
     ExportParameters,
+    RecipeTask,
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
@@ -133,21 +132,13 @@ class TrainModel(CompletedTask, TrainingParameters):
 
     @property
     def schedule_end(self) -> int:
-        """After how many iterations the schedule ends; 0 for one that does not, or its training could not be shared."""
-        if self.learning_rate_schedule == "constant":
-            return 0
-        if self.total_iterations and self.total_iterations < self.training_iteration:
-            raise InvalidParameter(
-                f"total_iterations = {self.total_iterations}: allowed are 0 and whole numbers from "
-                f"{self.training_iteration:,} (training_iteration) to {MOST_ITERATIONS:,}"
-            )
-        return int(self.total_iterations or self.training_iteration)
+        """After how many iterations the schedule ends; 0 for one that does not."""
+        return schedule_end(self.learning_rate_schedule, self.training_iteration, self.total_iterations)
 
     @property
     def directory(self) -> Path:
         """Where the segment lies."""
-        training = lineage(self.recipe, self.schedule_end)
-        return Path(self.work_dir, "training", training, str(self.training_iteration))
+        return Path(self.work_dir, "training", lineage(self.recipe, self.schedule_end), str(self.training_iteration))
 
     def output(self) -> luigi.LocalTarget:
         return luigi.LocalTarget(self.directory)
@@ -158,23 +149,19 @@ class TrainModel(CompletedTask, TrainingParameters):
     def run(self) -> None:
         if self.directory.exists():
             logger.warning("%s is damaged; this segment is trained again", self.directory)
-        cores = os.cpu_count() or 1
-        if self.threads > cores:
-            logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
-        needed = self.requires()
-        previous = needed.get("previous")
+        self.warn_of_threads()
+        previous = self.requires().get("previous")
         start = previous.training_iteration if previous else 0
         if previous:
             logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
-        stop = self.training_iteration
-        report = Reporter(self, f"iteration {start} of {stop}", start / stop)
+        report = Reporter(self, f"iteration {start} of {self.training_iteration}", start / self.training_iteration)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
                 calls.run(
                     train_segment,
                     aside,
                     self.recipe,
-                    needed["dataset"].directory,
+                    self.clone(PrepareDataset).directory,
                     total_iterations=self.schedule_end,
                     start=start,
                     previous=previous and previous.directory,
@@ -189,11 +176,6 @@ class ExportVersion(CompletedTask, ExportParameters):
 
     shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
-
-    @property
-    def priority(self) -> float:
-        """The lowest version first, with all that it needs: Luigi hands a priority on where it is above 0."""
-        return round(1 / self.version, 2 * len(str(self.version)))  # enough digits to tell it from its neighbours
 
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
@@ -245,11 +227,10 @@ class ExportVersion(CompletedTask, ExportParameters):
                 return
             record.update(accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
-        measured = [f"{split} {accuracy:.4f}" for split, accuracy in manifest.accuracies.items()]
-        report.finish(", ".join([*measured, megabytes(manifest.size)]))
+        report.finish(f"{manifest.measured}, {megabytes(manifest.size)}")
 
 
-class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
+class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
     shown = ("versions",)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks import ExportAllVersions
 from tasks.errors import InvalidParameter
 from tasks.recipes.recipe import KEYS, ActsOn
 from tasks.wiring.base_tasks import CompletedTask, DataParameters, ExportParameters, TrainingParameters
@@ -40,6 +41,7 @@ def test_a_key_is_known_by_its_name_and_as_an_option():
     """`schedule` is called otherwise on the command line, where Luigi would take it for an option of its own."""
     assert Training(schedule="linear") is Training(learning_rate_schedule="linear")
     assert "linear" == Training(schedule="linear").recipe.schedule
+    assert "linear" == ExportAllVersions(versions=1, schedule="linear").exports[0].recipe.schedule
 
 
 def test_a_value_that_is_not_allowed_makes_no_task():

@@ -117,9 +117,8 @@ def test_a_report_costs_next_to_nothing(luigid):
     for number in range(1, count + 1):
         report.finish(f"iteration {number} of {count}")
     assert (used() - before) / count < 0.02 * progress.SECONDS
-    assert (
-        f"iteration {count} of {count}" == server.ask("get_task_status_message", task_id=task.task_id)["statusMessage"]
-    )
+    told = server.ask("get_task_status_message", task_id=task.task_id)
+    assert f"iteration {count} of {count}" == told["statusMessage"]
 
 
 def test_every_result_is_on_a_real_page(luigid, run_luigi):
