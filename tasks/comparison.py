@@ -25,8 +25,8 @@ from tasks.recipes.recipe import KEYS
 from tasks.serving.release_log import ReleaseLog
 from tasks.storage import disk_errors, publishing
 from tasks.versions.manifest import read_manifest
-from tasks.wiring.parameters import CheckedParameter, FolderParameter
-from tasks.wiring.progress import reporter
+from tasks.wiring.parameters import CheckedParameter, FlagParameter, FolderParameter
+from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.records import find_exports
 
@@ -47,23 +47,25 @@ class CompareVersions(InspectionTask):
         default="", description="the file; default: <work_dir>/comparison.html, and for json the standard output"
     )
     format = CheckedParameter(one_of(("html", "json")), "html", "html, or json for programs")
-    measure_again = luigi.BoolParameter(description="time requests anew, and do not use what the work directory keeps")
+    measure_again = FlagParameter(description="time requests anew, and do not use what the work directory keeps")
 
     def run(self) -> Iterator[Any]:
         calls.start()  # TensorFlow is imported meanwhile
         output = self.find_output()
         prepared = PrepareDataset(dataset=self.find_dataset(), work_dir=self.work_dir)
         yield prepared
-        title, told = self.compare(prepared)
+        report = Reporter(self, "asking the versions")
+        title, told, count = self.compare(prepared, report)
         if output is None:
             print(told, flush=True)  # noqa: T201 - what it is for
         else:
             publishing.publish_file(output, told.encode(errors="replace") + b"\n")
             print(f"{title}: {output}", flush=True)  # noqa: T201
         self.done = True
+        report.finish(f"{counted(count, 'version')} compared")
 
-    def compare(self, prepared: PrepareDataset) -> tuple[str, str]:
-        """Ask all versions about the same images; gives the title, and the page or the rows."""
+    def compare(self, prepared: PrepareDataset, report: Reporter) -> tuple[str, str, int]:
+        """Ask all versions about the same images; gives the title, the page or the rows, and how many they are."""
         from tasks.data.arrays import map_arrays
         from tasks.execution.survey import survey
         from tasks.report import headline, rows
@@ -79,7 +81,7 @@ class CompareVersions(InspectionTask):
                 kept=Path(self.work_dir, "latencies"),
                 measure_again=self.measure_again,
                 threads=int(complete_values({"threads": None})["threads"] or 0),
-                report=reporter(self),
+                report=report,
             )
         exports = find_exports(Path(self.work_dir))
         seen = [
@@ -100,7 +102,7 @@ class CompareVersions(InspectionTask):
         else:
             moves = find_moves(config_path, base_path)
             told = _page().render(found, seen, splits.test, moves, config_path=config_path, shape=dataset.shape)
-        return headline.title(found), told
+        return headline.title(found), told, len(seen)
 
     def find_output(self) -> Path | None:
         """Where the result goes, None for the standard output; raises what would come after minutes of measuring."""

@@ -26,10 +26,10 @@ from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
 from tasks.storage.disk_errors import explain_os_errors
 from tasks.versions.manifest import Manifest, made_with, read_manifest
-from tasks.versions.tree import ERROR, Fault, Verified, served_names
+from tasks.versions.tree import ERROR, WARNING, Fault, Verified, served_names
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
-from tasks.wiring.progress import reporter
+from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
@@ -38,6 +38,7 @@ SHAPING = {name for name, key in KEYS.items() if key.shapes}
 class InspectionTask(ReportedTask):
     """A look at the versions of a base path."""
 
+    shown = ("versions",)
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
@@ -54,8 +55,7 @@ class InspectionTask(ReportedTask):
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
-            count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
-            raise VerificationFailed(f"{self.base_path}: {count}; the first: {first}")
+            raise VerificationFailed(f"{self.base_path}: {counted(len(errors), 'error')}; the first: {first}")
         self.done = True
 
 
@@ -71,14 +71,17 @@ class VerifyVersions(InspectionTask):
 
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
+        report = Reporter(self, "verifying")
         base_path = Path(self.base_path)
         promoted = read_records(Path(self.config_path).resolve(), base_path)
         with explain_os_errors(base_path):
             faults, versions = calls.run(
-                verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=reporter(self)
+                verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=report
             )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
+        warnings = sum(fault.severity == WARNING for fault in faults)
+        report.finish(f"{counted(len(versions), 'version')} verified, {counted(warnings, 'warning')}")
 
 
 class RebuildVersions(InspectionTask):
@@ -101,6 +104,7 @@ class RebuildVersions(InspectionTask):
                 shutil.rmtree(older, ignore_errors=True)
         exports = {folder: self.make_again(folder, manifest, scratch) for folder, manifest in self.found.items()}
         tasks = {folder: made for folder, made in exports.items() if isinstance(made, ExportVersion)}
+        report = Reporter(self, f"making {counted(len(tasks), 'version')} again")
         yield [
             PrepareDataset(dataset=name, work_dir=self.work_dir) for name in {task.dataset for task in tasks.values()}
         ]
@@ -116,6 +120,7 @@ class RebuildVersions(InspectionTask):
         lines = [f"{'version':<20} made again"]
         lines += [f"{folder.name:<20} {'differs' if folder.name in differing else 'equal'}" for folder in exports]
         self.conclude(lines, faults)
+        report.finish(f"{counted(len(exports), 'version')} made again, each byte the same")
 
     @cached_property
     def found(self) -> dict[Path, Manifest]:

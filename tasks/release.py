@@ -7,9 +7,11 @@ what is served now, `releases.jsonl` beside it how it came to that.
 """
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import luigi
 
@@ -19,6 +21,7 @@ from tasks.execution.computations import verify_version
 from tasks.execution.servers import ServerInEngine
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import foreign, promotion, quarantine, retirement
+from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
@@ -27,12 +30,14 @@ from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
+    FlagParameter,
     FolderParameter,
     LabelParameter,
     ListOfStringsParameter,
     ServerPathParameter,
     VersionParameter,
 )
+from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 
 logger = logging.getLogger(__name__)
@@ -55,7 +60,7 @@ class ReleaseTask(ReportedTask):
         2,
         "versions loaded without a label, too: where labels came from, then the newest",
     )
-    why = luigi.Parameter(default="", significant=False, description="free text for releases.jsonl")
+    why = luigi.Parameter(default="", description="free text for releases.jsonl")
 
     _has_run = False
 
@@ -74,12 +79,17 @@ class ReleaseTask(ReportedTask):
         return False
 
     def run(self) -> None:
-        self.change()
+        Reporter(self, page=self.page()).finish(self.change())
         self._has_run = True
 
-    def change(self) -> None:
-        """Make it so."""
+    def change(self) -> str:
+        """Make it so; gives what has changed, in words and numbers alone, as the scheduler's page takes it for HTML."""
         raise NotImplementedError
+
+    def page(self) -> str | None:
+        """Where the first server that is asked over REST tells the status of the model."""
+        web = [address for address in getattr(self, "server", ()) if address.startswith("http")]
+        return f"{find_servers(web)[0].address}/v1/models/{quote(self.find_served().look().name)}" if web else None
 
     def find_served(self) -> ServedModel:
         """The model as the config file has it."""
@@ -96,12 +106,8 @@ class LabelTask(ReleaseTask):
     """A change of a label."""
 
     label = LabelParameter(default="", description="such as stable or canary")
-    server = ListOfStringsParameter(
-        default=(), significant=False, description="host:port (gRPC) or http://host:port; several with commas"
-    )
-    reload = luigi.BoolParameter(
-        significant=False, description="send the config file to the servers (gRPC) instead of waiting for their poll"
-    )
+    server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
+    reload = FlagParameter(description="send the config file to the servers (gRPC) instead of waiting for their poll")
 
     def complete(self) -> bool:
         """As every release task; with --reload, the file has to be sent whatever it says already."""
@@ -112,39 +118,39 @@ class MoveTask(LabelTask):
     """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
 
     timeout_seconds = CheckedParameter(
-        SECONDS, 420.0, "for the servers to load it: more than their five more tries, a minute apart", significant=False
+        SECONDS, 420.0, "for the servers to load it: more than their five more tries, a minute apart"
     )
     wait_seconds = CheckedParameter(
         SECONDS,
         60.0,
         "without --server: more than the servers' --model_config_file_poll_wait_seconds and the loading",
-        significant=False,
     )
 
 
 class PromoteVersion(MoveTask):
     """A label points at a version."""
 
+    shown = ("label", "version")
     version = VersionParameter(description="the version's number")
-    allow_foreign = luigi.BoolParameter(
-        significant=False, description="even if it was made elsewhere; its checksums go to foreign.json"
-    )
+    allow_foreign = FlagParameter(description="even if it was made elsewhere; its checksums go to foreign.json")
 
     def is_so(self) -> bool:
         served = self.find_served()
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
-    def change(self) -> None:
+    def change(self) -> str:
         served = self.find_served()
         record = foreign.admit(served, self.version, is_allowed=self.allow_foreign)
-        promotion.promote(served, self.label, self.version, find_rollout(self, served), why=self.why, first=record)
+        rollout = find_rollout(self, served)
+        return tell(promotion.promote(served, self.label, self.version, rollout, why=self.why, first=record))
 
 
 class RollBack(MoveTask):
     """A label points at what it pointed at before its last move; done once, whoever asks again."""
 
-    require_all = luigi.BoolParameter(
-        significant=False, description="fail if one of the servers does not answer, instead of going on without it"
+    shown = ("label",)
+    require_all = FlagParameter(
+        description="fail if one of the servers does not answer, instead of going on without it"
     )
 
     def is_so(self) -> bool:
@@ -153,13 +159,15 @@ class RollBack(MoveTask):
             logger.info("Label %s was rolled back already; PromoteVersion takes it further", self.label)
         return is_done
 
-    def change(self) -> None:
+    def change(self) -> str:
         served = self.find_served()
-        promotion.roll_back(served, self.label, find_rollout(self, served), why=self.why)
+        return tell(promotion.roll_back(served, self.label, find_rollout(self, served), why=self.why))
 
 
 class RemoveLabel(LabelTask):
     """A label points at nothing; RollBack brings it back."""
+
+    shown = ("label",)
 
     def is_so(self) -> bool:
         labels = self.find_served().labels()
@@ -168,35 +176,39 @@ class RemoveLabel(LabelTask):
             logger.info("There is no label %s; labels: %s", self.label, there or "none")
         return self.label not in labels
 
-    def change(self) -> None:
+    def change(self) -> str:
         served = self.find_served()
-        promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why)
+        return tell(promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why))
 
 
 class QuarantineVersion(ReleaseTask):
     """A version is taken back: its folder `5` is called `5.denied`, and no server serves it."""
 
+    shown = ("version",)
     version = VersionParameter(description="the version's number")
-    force = luigi.BoolParameter(significant=False, description="even if a label points at it, which is then removed")
+    force = FlagParameter(description="even if a label points at it, which is then removed")
 
     def is_so(self) -> bool:
         return quarantine.is_done(self.find_served(), self.version)
 
-    def change(self) -> None:
+    def change(self) -> str:
         quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
+        return f"version {self.version} is taken back"
 
 
 class RetireVersions(ReleaseTask):
     """Old versions are gone; without --apply it only prints which would go, and what that frees."""
 
+    shown = ("keep",)
     keep = CheckedParameter(
         whole_number(1, MOST_VERSIONS), 3, "how many of the newest versions stay; those in use stay anyway"
     )
-    apply = luigi.BoolParameter(significant=False, description="remove them")
+    apply = FlagParameter(description="remove them")
 
-    def change(self) -> None:
+    def change(self) -> str:
         lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
         print("\n".join(lines))  # noqa: T201 - what was asked for
+        return lines[-1]  # how many, how much and which stay; those before it have paths
 
 
 class ConfirmRollout(ReleaseTask):
@@ -205,11 +217,12 @@ class ConfirmRollout(ReleaseTask):
     One that was made elsewhere carries no golden requests: its answers are not compared then, and a warning says so.
     """
 
+    shown = ("version",)
     version = VersionParameter(description="the version's number")
     server = ListOfStringsParameter(default=(), description="host:port (gRPC) or http://host:port; several with commas")
-    timeout_seconds = CheckedParameter(SECONDS, 420.0, "for the servers to load it", significant=False)
+    timeout_seconds = CheckedParameter(SECONDS, 420.0, "for the servers to load it")
 
-    def change(self) -> None:
+    def change(self) -> str:
         if not self.server:
             raise InvalidParameter("server: none given, so there is nothing to confirm")
         served = self.find_served()
@@ -220,6 +233,7 @@ class ConfirmRollout(ReleaseTask):
         published = ", ".join(map(str, find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+        return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
 
 
 def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | None:
@@ -228,6 +242,14 @@ def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | Non
     verified = calls.run(verify_version, base_path / str(version), promoted, threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
+
+
+def tell(moves: Sequence[Move]) -> str:
+    """What became of a label, without its name."""
+    told = [
+        f"now {f'version {move.after}' if move.after else 'gone'}, before {move.before or 'none'}" for move in moves
+    ]
+    return ", ".join(told) or "nothing was to be changed"
 
 
 def find_rollout(task: Any, served: ServedModel) -> Rollout:

@@ -29,8 +29,11 @@ class Splits:
     test: Split
 
 
-def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
+def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str, int]:
     """Decode the four archives and write the three splits into `directory` as six `.npy` files.
+
+    Returns:
+        Split -> how many images it has.
 
     Raises:
         InvalidArchive: a file is not IDX, or images and labels do not fit each other or the dataset.
@@ -44,16 +47,18 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
         )
     test_images, test_labels = _read_pair(dataset, archives, dataset.test_images, dataset.test_labels)
     cut = dataset.validation_images
-    for split, pair in {
+    splits = {
         "training": (images[cut:], labels[cut:]),
         "validation": (images[:cut], labels[:cut]),
         "test": (test_images, test_labels),
-    }.items():
+    }
+    for split, pair in splits.items():
         for kind, values in zip(("images", "labels"), pair, strict=True):
             content = io.BytesIO()
             np.save(content, values)
             # not by NumPy, which tells a full disk as "392000 requested and 44928 written"
             (directory / f"{split}_{kind}.npy").write_bytes(content.getbuffer())
+    return {split: len(pair[1]) for split, pair in splits.items()}
 
 
 def map_arrays(directory: Path) -> Splits:

@@ -45,7 +45,7 @@ def train_segment(
         total_iterations: see `training.train`.
         start: iterations that `previous` has done.
         previous: the folder of the segment before; None at iteration 0.
-        report: called with the fraction of the segment that is done, and a line of text.
+        report: called with the fraction of `recipe.training_iteration` that is done, and a line that says it.
 
     Raises:
         TrainingFailed: see `training.train`.
@@ -58,7 +58,7 @@ def train_segment(
 
     def tell(done: int, loss: float) -> None:
         points.append((done, loss))
-        report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
+        report(done / stop, f"iteration {done} of {stop}, loss {loss:.4f}")
 
     state = training.train(
         recipe,

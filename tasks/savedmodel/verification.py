@@ -40,7 +40,7 @@ def verify_tree(
     faults += [Fault(str(number), ERROR, "is not there") for number in versions if number not in wanted]
     folders = [base_path / name for name in wanted.values() if (base_path / name).is_dir()]
     for index, folder in enumerate(folders):
-        report(index / len(folders), f"verifying {folder.name}")
+        report(index / len(folders), f"{index} of {len(folders)} versions verified")
         verified.append(verify_version(folder, promoted.get(version_number(folder.name) or 0)))
     newest = served[max(served)] if served else ""
     if newest in wanted.values() and not any(version.loads for version in verified if version.name == newest):

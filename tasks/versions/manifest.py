@@ -45,6 +45,16 @@ class Manifest:
         """Split -> accuracy, a fraction."""
         return {split: float(entry["accuracy"]) for split, entry in self.metrics.items()}
 
+    @property
+    def measured(self) -> str:
+        """The accuracies in words: `validation 0.9912, test 0.9919`."""
+        return ", ".join(f"{split} {accuracy:.4f}" for split, accuracy in self.accuracies.items())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(int(entry["bytes"]) for entry in self.files.values())
+
     def summary(self) -> str:
         """One line for a log."""
         measured = ", ".join(f"{split} accuracy {accuracy:.4f}" for split, accuracy in self.accuracies.items())

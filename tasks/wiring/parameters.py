@@ -71,6 +71,22 @@ class ServerPathParameter(luigi.Parameter):
         return x.rstrip("/")
 
 
+class FlagParameter(luigi.BoolParameter):
+    """Yes or no: `--apply`, `--apply true` or `--apply false`, as the scheduler's page writes it. No by default."""
+
+    parsing = luigi.BoolParameter.EXPLICIT_PARSING
+
+    def parse(self, x: Any) -> bool:
+        try:
+            return super().parse(x)
+        except ValueError:
+            name = self._attribute_name
+            raise InvalidParameter(f"{name} = {x!r}: allowed are true and false") from None
+
+    def normalize(self, x: Any) -> bool:
+        return self.parse(x)
+
+
 class CheckedParameter(luigi.Parameter):
     """A value that has to pass a check, be it given as text, as a number or in luigi.cfg."""
 
@@ -88,7 +104,7 @@ class RecipeParameter(luigi.Parameter):
     def __init__(self, key: Key) -> None:
         significant = key.acts_on is not ActsOn.CHECKPOINTS
         super().__init__(default=None, description=key.help, significant=significant, positional=False)
-        self._key = key
+        self.key = key
 
     def parse(self, x: str) -> str | None:
         return x or None
@@ -97,4 +113,4 @@ class RecipeParameter(luigi.Parameter):
         return "" if x is None else str(x)
 
     def normalize(self, x: Any) -> Value | None:
-        return None if x is None else self._key.check.check_value(self._key.name, x)
+        return None if x is None else self.key.check.check_value(self.key.name, x)
