@@ -6,7 +6,6 @@ in a place of its own, and compares every byte. Neither has an output: every run
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections import Counter
@@ -30,6 +29,7 @@ from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
+from tasks.wiring.terminal import say_last
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
 
@@ -46,10 +46,10 @@ class InspectionTask(ReportedTask):
         return self.done
 
     def conclude(self, lines: Iterable[str], faults: Iterable[Fault]) -> None:
-        """Print a table and the faults; raises VerificationFailed if there is an error among them."""
+        """Say last a table and the faults; raises VerificationFailed if there is an error among them."""
         faults = list(faults)
         told = [f"{fault.severity:<7} {fault.name or 'base path'}: {fault.message}" for fault in faults]
-        print(os.linesep.join([*lines, *told]), flush=True)  # noqa: T201 - what it is for
+        say_last("\n".join([*lines, *told]))
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)

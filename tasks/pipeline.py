@@ -42,7 +42,7 @@ from tasks.wiring.parameters import (
     VersionsParameter,
 )
 from tasks.wiring.progress import reporter
-from tasks.wiring.records import recorded
+from tasks.wiring.records import read_records, recorded
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ class DownloadDataset(CompletedTask, DataParameters):
                 digits.write_archives(dataset, self.directory)
             else:
                 download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
+        sizes = [(self.directory / archive.name).stat().st_size for archive in dataset.archives]
+        logger.info("Archives of %s: %d files, %.1f MB", dataset.name, len(sizes), sum(sizes) / 1e6)
 
 
 class PrepareDataset(CompletedTask, DataParameters):
@@ -101,7 +103,10 @@ class PrepareDataset(CompletedTask, DataParameters):
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
         reporter(self)(0.0, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
-            arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+            dataset = find_dataset(self.dataset)
+            arrays.write_arrays(dataset, self.requires().directory, aside)
+        counts = dataset.training_images, dataset.validation_images
+        logger.info("Arrays of %s: %d training and %d validation images", dataset.name, *counts)
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -156,11 +161,9 @@ class TrainModel(CompletedTask, TrainingParameters):
         needed = self.requires()
         previous = needed.get("previous")
         start = previous.training_iteration if previous else 0
-        if previous:
-            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
-                calls.run(
+                loss = calls.run(
                     train_segment,
                     aside,
                     self.recipe,
@@ -172,12 +175,18 @@ class TrainModel(CompletedTask, TrainingParameters):
                     report=reporter(self),
                 )
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
+        logger.info("Trained %s: iteration %d to %d, loss %.4f", self.model, start + 1, self.training_iteration, loss)
 
 
 class ExportVersion(CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
+
+    @property
+    def directory(self) -> Path:
+        """Where the version lies."""
+        return Path(self.base_path, str(self.version))
 
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
@@ -226,8 +235,18 @@ class ExportVersion(CompletedTask, ExportParameters):
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record.update(accuracies=manifest.accuracies, comparison=compared)
-        logger.info("Published %s", manifest.summary())
+            record.update(accuracies=manifest.accuracies, comparison=compared, training_seconds=self.find_seconds())
+        logger.info("Version %d: published, %s", self.version, manifest.summary())
+
+    def find_seconds(self) -> float:
+        """What its training took, with the segments that it shares, as far as that is on record."""
+        took = {record.get("directory"): record["seconds"] for record in read_records(self.work_dir, "TrainModel")}
+        seconds = 0.0
+        segment: Any = self.needed_training
+        while segment is not None:
+            seconds += took.get(str(segment.directory), 0.0)
+            segment = segment.requires().get("previous")
+        return round(seconds, 3)
 
 
 class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):

@@ -8,7 +8,8 @@ servers serve a version, and compares what they answer. The config file of the s
 
 import logging
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,18 +23,22 @@ from tasks.execution.computations import verify_version
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import promotion, quarantine, retirement
 from tasks.serving.config_file import find_model, read_config
+from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import ModelServer, VersionStatus, find_servers
 from tasks.serving.transaction import ServedModel
 from tasks.versions.golden import Rows
 from tasks.versions.numbers import MOST_VERSIONS
-from tasks.versions.tree import ERROR, find_versions
+from tasks.versions.tree import ERROR, QUARANTINED, find_versions
+from tasks.wiring.command_line import command
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import CheckedParameter, FolderParameter, ListOfStringsParameter, VersionParameter
 from tasks.wiring.recipe_lookup import complete_values
+from tasks.wiring.terminal import say_last
 
 logger = logging.getLogger(__name__)
 
+WHERE = ("base_path", "config_path", "model_name", "keep_loaded", "server", "wait_seconds", "timeout_seconds")
 WEEK = 604_800  # seconds
 SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
 
@@ -109,6 +114,13 @@ class LabelTask(ReleaseTask):
         significant=False,
     )
 
+    def tell(self, moves: Iterable[Move], undo: Callable[[Move], str]) -> None:
+        """Say last what was changed, where, and what undoes it."""
+        for move in moves:
+            came = "is new" if move.before is None else f"was on version {move.before}"
+            say_last(f"Label {move.label} of {move.model} is on version {move.after} in {self.config_path}; it {came}")
+            say_last(f"Undo it: {f'remove it from {self.config_path}' if move.before is None else undo(move)}")
+
 
 class PromoteVersion(LabelTask):
     """A label points at a version."""
@@ -120,7 +132,8 @@ class PromoteVersion(LabelTask):
         return served.labels().get(self.label) == self.version and (served.base_path / str(self.version)).is_dir()
 
     def change(self) -> None:
-        promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
+        moves = promotion.promote(self.find_served(), self.label, self.version, find_rollout(self), why=self.why)
+        self.tell(moves, lambda _: command(self, "RollBack", *WHERE, label=self.label))
 
 
 class RollBack(LabelTask):
@@ -133,7 +146,8 @@ class RollBack(LabelTask):
         return is_done
 
     def change(self) -> None:
-        promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
+        moves = promotion.roll_back(self.find_served(), self.label, find_rollout(self), why=self.why)
+        self.tell(moves, lambda move: command(self, "PromoteVersion", *WHERE, label=self.label, version=move.before))
 
 
 class QuarantineVersion(ReleaseTask):
@@ -146,7 +160,14 @@ class QuarantineVersion(ReleaseTask):
         return quarantine.is_done(self.find_served(), self.version)
 
     def change(self) -> None:
-        quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
+        served = self.find_served()
+        labels = [label for label, version in served.labels().items() if version == self.version]
+        quarantine.quarantine(served, self.version, force=self.force, why=self.why)
+        path = shlex.quote(str(served.base_path / str(self.version)))
+        again = [command(self, "PromoteVersion", *WHERE, label=label, version=self.version) for label in labels]
+        lost = f", without label {', '.join(labels)}" if labels else ""
+        say_last(f"Version {self.version} of {served.name} is {path}{QUARANTINED} and not in {self.config_path}{lost}")
+        say_last(f"Undo it: {' && '.join([f'mv {path}{QUARANTINED} {path}', *again])}")
 
 
 class RetireVersions(ReleaseTask):
@@ -159,7 +180,11 @@ class RetireVersions(ReleaseTask):
 
     def change(self) -> None:
         lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
-        print("\n".join(lines))  # noqa: T201 - what was asked for
+        say_last("\n".join(lines))
+        if self.apply and len(lines) > 1:
+            say_last(
+                f"They are not in {self.config_path} either. Only ExportVersion brings them back, by making them again"
+            )
 
 
 class ConfirmRollout(ReleaseTask):
@@ -178,7 +203,7 @@ class ConfirmRollout(ReleaseTask):
         rollout.replay(self.version, served.base_path / str(self.version))
         published = ", ".join(map(str, find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
-        print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+        say_last("\n".join([f"published: {published}; labels: {pointing or 'none'}", *rollout.describe()]))
 
 
 def find_fault(base_path: Path, version: int) -> str | None:

@@ -27,7 +27,7 @@ def train_segment(
     start: int,
     previous: Path | None,
     report: Report,
-) -> None:
+) -> float:
     """Train from iteration `start` to `recipe.training_iteration`, and leave the state in `directory`.
 
     Args:
@@ -39,6 +39,9 @@ def train_segment(
         previous: the folder of the segment before; None at iteration 0.
         report: called with the fraction of the segment that is done, and a line of text.
 
+    Returns:
+        The loss of the last iteration.
+
     Raises:
         TrainingFailed: see `training.train`.
     """
@@ -47,6 +50,13 @@ def train_segment(
 
     stop = recipe.training_iteration
     images = arrays.map_arrays(arrays_directory).training
+    last = 0.0
+
+    def report_loss(done: int, loss: float) -> None:
+        nonlocal last
+        last = loss
+        report((done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}")
+
     state = training.train(
         recipe,
         images.images,
@@ -55,11 +65,10 @@ def train_segment(
         start=start,
         stop=stop,
         state=None if previous is None else checkpoints.load_state(previous),
-        report=lambda done, loss: report(
-            (done - start) / (stop - start), f"iteration {done} of {stop}, loss {loss:.4f}"
-        ),
+        report=report_loss,
     )
     checkpoints.save_state(directory, state)
+    return last
 
 
 def export_version(

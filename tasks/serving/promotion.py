@@ -116,7 +116,7 @@ def _point(edit: Edit, label: str, version: int, *, task: str, why: str) -> list
     edit.publish(moves)
     for move in moves:
         moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
-        logger.info("Label %s of %s: %s", label, edit.served.name, moved)
+        logger.debug("Label %s of %s: %s", label, edit.served.name, moved)
     return moves
 
 

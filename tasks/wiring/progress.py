@@ -7,6 +7,7 @@ import luigi
 from luigi.rpc import RPCError
 
 from tasks.wiring.failures import luigi_logger
+from tasks.wiring.terminal import show_bar
 
 SECONDS = 0.5  # between two reports
 
@@ -21,6 +22,7 @@ def reporter(task: luigi.Task) -> Callable[[float, str], None]:
 
     def report(fraction: float, message: str) -> None:
         nonlocal last, gone
+        show_bar(task.task_family, fraction, message)
         now = time.monotonic()
         if gone or (now - last < SECONDS and fraction < 1) or task.set_progress_percentage is None:
             return

@@ -10,13 +10,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import luigi
-
 from tasks.storage import publishing
+
+RECORDS = "records.jsonl"
+NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
 
 
 @contextlib.contextmanager
-def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
+def recorded(task: Any, work_dir: str) -> Iterator[dict[str, Any]]:
     """Append one line when the block succeeds; what it puts into the dictionary that it gets is in it, too."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
     more: dict[str, Any] = {}
@@ -28,6 +29,23 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "parameters": task.to_str_params(),
+        "directory": str(task.directory),
         **more,
     }
-    publishing.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))
+    publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
+
+
+def read_records(work_dir: str, family: str) -> list[dict[str, Any]]:
+    """The newest records of a family of tasks, oldest first; lines that cannot be read are left out."""
+    try:
+        with Path(work_dir, RECORDS).open("rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
+            lines = stream.read().splitlines()
+    except OSError:
+        return []
+    records = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            if family.encode() in line and (record := json.loads(line))["task"] == family:
+                records.append(record)
+    return records
