@@ -1,8 +1,8 @@
 """How a run ends that is told to: by Ctrl-C, or by SIGTERM.
 
 A signal raises `Stopped` wherever the run is, in Luigi's process and in its workers alike. What was being written is
-removed on the way up, engines end with their callers, and the scheduler is told, so that the next run finds every task
-free at once.
+removed on the way up or swept by the next run, engines end with their callers, and the scheduler is told, so that the
+next run finds every task free at once.
 """
 
 import contextlib
@@ -21,6 +21,7 @@ from luigi.rpc import RPCError
 from luigi.scheduler import FAILED
 
 CLEANING_UP = 10  # seconds that a worker has for what it was writing
+AGAIN = 0.02  # seconds after which a signal comes again that fell where Python lets no exception out
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -34,27 +35,39 @@ class Stopped(SystemExit, KeyboardInterrupt):
 def stoppable() -> Iterator[None]:
     """Let both signals raise Stopped in the block, unless somebody else handles or ignores them."""
     parent = os.getpid()
-    is_main = threading.current_thread() is threading.main_thread()
     is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, which may have its own ways
     defaults = (signal.SIG_DFL, signal.default_int_handler)
-    former = {number: signal.getsignal(number) for number in NAMES if is_main}
+    hook, former = sys.unraisablehook, {}
 
-    def stop(number: int, _: FrameType | None) -> None:
+    def stop(number: int, _: FrameType | None = None) -> None:
         if os.getpid() == parent:
             raise KeyboardInterrupt if hasattr(sys, "ps1") else Stopped(128 + number)  # ps1: at a prompt, which stays
         if number == signal.SIGTERM or multiprocessing.parent_process() is None:
             signal.signal(number, signal.SIG_DFL)  # Luigi tells a worker that was killed from one that failed
             os.kill(os.getpid(), number)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(CLEANING_UP)
         raise Stopped(128 + number)
 
-    for number, handler in former.items():
-        if handler in defaults or (is_command and handler is not signal.SIG_IGN):
-            signal.signal(number, stop)
+    def stop_again(lost: Any) -> None:
+        """Hear of an exception that nobody gets, as in a destructor or at a fork."""
+        if not issubclass(lost.exc_type, Stopped):
+            return hook(lost)
+        signal.signal(signal.SIGALRM, lambda *_: stop(lost.exc_value.code - 128))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        return None
+
+    if threading.current_thread() is threading.main_thread():
+        sys.unraisablehook = stop_again
+        former = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
+        for number in NAMES:
+            if former[number] in defaults or (is_command and former[number] is not signal.SIG_IGN):
+                signal.signal(number, stop)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in former.items():
             signal.signal(number, handler)
 
