@@ -25,8 +25,9 @@ def set_up() -> None:
 
         def refuse(message: str) -> NoReturn:
             shown = [word for action in parser._actions if action.help != SUPPRESS for word in action.option_strings]  # noqa: SLF001
-            what = message.partition(" could match ")[0]  # else followed by all of Luigi's that are alike
-            guess = did_you_mean(what.partition(": ")[2].partition("=")[0].partition(" ")[0], shown)
+            what, _, alike = message.partition(" could match ")
+            word = what.partition(": ")[2].partition("=")[0].partition(" ")[0]
+            guess = did_you_mean(word, alike.split(", ") if alike else shown)
             parser.exit(2, f"{what}{guess} (all options: luigi --module tasks {root_task or 'TASK'} --help)\n")
 
         parser.error = refuse  # type: ignore[method-assign]

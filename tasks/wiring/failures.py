@@ -58,7 +58,8 @@ def tell_plainly(record: logging.LogRecord) -> bool:
     A task that failed is an event of the story then; at the end of the run it is told as an error.
     """
     exception = record.exc_info[1] if record.exc_info else None
-    if exception is None or type(exception).__module__.startswith("requests."):  # logged before each retry
+    before_retry = type(exception).__module__.startswith("requests.") or isinstance(exception, KeyboardInterrupt)
+    if exception is None or before_retry:  # which is logged with whatever exception is around
         record.exc_info = None
     told = told_plainly(exception)
     if told is not None:

@@ -13,16 +13,16 @@ SECONDS = 0.5  # between two reports
 
 
 def reporter(task: luigi.Task) -> Callable[[float, str], None]:
-    """A function of a fraction (0 to 1) and a line of text that shows both on the scheduler's page.
+    """A function of a fraction (0 to 1) and a line of text that shows both on the terminal and the scheduler's page.
 
-    It does nothing outside a worker, calls the scheduler at most twice a second, and gives up for good when the
+    It does nothing else outside a worker, calls the scheduler at most twice a second, and gives up for good when the
     scheduler does not answer: a training must not fail because nobody watches it.
     """
-    last, gone = 0.0, False
+    began, last, gone = time.monotonic(), 0.0, False
 
     def report(fraction: float, message: str) -> None:
         nonlocal last, gone
-        show_bar(task.task_family, fraction, message)
+        show_bar(began, task.task_family, fraction, message)
         now = time.monotonic()
         if gone or (now - last < SECONDS and fraction < 1) or task.set_progress_percentage is None:
             return

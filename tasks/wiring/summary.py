@@ -63,7 +63,7 @@ def _tell_tree(exports: list[luigi.Task], groups: Mapping[str, Collection[luigi.
     ]
     seconds = _seconds(exports[0].work_dir)
     rows = [HEAD, *(_row(exports[number], states[number], seconds) for number in shown)]
-    lines = ["", *columns(rows), ""]
+    lines = [*columns(rows), ""]
     if len(shown) < len(states):
         counts = ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
         lines[-1:] = [f"{len(states):,} versions: {counts}; not all are shown", ""]

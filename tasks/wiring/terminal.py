@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
@@ -38,18 +39,21 @@ def set_up() -> None:
 
     @wraps(schedule_and_run)
     def told(tasks: Any, worker_scheduler_factory: Any = None, override_defaults: Any = None) -> Any:
+        _open_standard_streams()
         factory = _Factory(worker_scheduler_factory or luigi.interface._WorkerSchedulerFactory())  # noqa: SLF001
         try:
-            with _standard_streams(), _closing(), stopping.stoppable():
+            with _closing(), stopping.stoppable():
                 result = schedule_and_run(tasks, factory, override_defaults)
         except KeyboardInterrupt as stopped:
+            if sys.stderr.isatty():
+                print(file=sys.stderr)  # noqa: T201 - the terminal has written ^C
             luigi_logger.warning("%s", stopping.conclude(stopped, factory.worker))
             raise
         groups = _summary_dict(result.worker)
-        if CmdlineParser.get_instance():  # a program that calls luigi.build has words of its own
-            say(summary.tell(tasks, groups))
         for task in groups["already_done"].intersection(tasks):
             luigi_logger.info("%s: there was nothing to do", task.task_family)
+        if CmdlineParser.get_instance():  # a program that calls luigi.build has words of its own
+            say(summary.tell(tasks, groups))
         for line in failures.reasons(result.worker, groups):
             luigi_logger.error("%s", line)
         return result
@@ -75,24 +79,25 @@ def say_last(text: str) -> None:
         _last_words.write(f"{text}\n".encode())
 
 
-def show_bar(name: str, fraction: float, text: str) -> None:
-    """Show how far a task is, if it takes longer than a second and a person looks at standard error.
+def show_bar(began: float, name: str, fraction: float, text: str) -> None:
+    """Show how far a task is that began longer than a second ago, if a person looks at standard error.
 
     Only in a run with one worker: several would write over each other's.
     """
     global _bar  # noqa: PLW0603 - there is one screen
-    if _bar is not None and (_bar.name != name or fraction >= 1):
+    if _bar is not None and (_bar.began != began or fraction >= 1):
         hide_bar()
     if _bar is None:
-        is_watched = sys.stderr is not None and sys.stderr.isatty() and multiprocessing.parent_process() is None
-        if fraction >= 1 or not is_watched or not luigi_logger.isEnabledFor(logging.INFO):
+        is_watched = sys.stderr.isatty() and multiprocessing.parent_process() is None
+        is_due = fraction < 1 and time.monotonic() - began > 1
+        if not is_watched or not is_due or not luigi_logger.isEnabledFor(logging.INFO):
             return
         from tqdm import tqdm
 
         tqdm.monitor_interval = 0  # a thread, in a process that forks
         layout = "{percentage:3.0f}% |{bar:20}| {desc}"
-        _bar = tqdm(total=1, delay=1, miniters=0, leave=False, bar_format=layout, dynamic_ncols=True)
-        _bar.name = name
+        _bar = tqdm(total=1, miniters=0, leave=False, bar_format=layout, dynamic_ncols=True)
+        _bar.began = began
     _bar.set_description_str(f"{name}: {text}", refresh=False)
     _bar.update(fraction - _bar.n)
 
@@ -136,13 +141,14 @@ def _closing() -> Iterator[None]:
             say(words.read().decode().rstrip("\n"))
 
 
-@contextlib.contextmanager
-def _standard_streams() -> Iterator[None]:
+def _open_standard_streams() -> None:
     """Open those that whoever started this process has closed: their numbers would go to sockets."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:  # noqa: PLR2004 - stdin, stdout, stderr
         pass
     os.close(number)
-    yield
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - for as long as it runs
 
 
 def _keep_to_the_story(record: logging.LogRecord) -> bool:

@@ -54,7 +54,14 @@ class TestScheduler:
         run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 5000\n[training]\nsegment = 5000\n")
         server = luigid()
         process = run_luigi.start(
-            "ExportVersion", "--version=1", "--scheduler-port", server.port, "--workers", workers, local_scheduler=False
+            "ExportVersion",
+            "--version=1",
+            "--log-level=DEBUG",
+            "--scheduler-port",
+            server.port,
+            "--workers",
+            workers,
+            local_scheduler=False,
         )
         log = []
         try:

@@ -7,13 +7,14 @@ from datetime import datetime, timedelta, timezone
 import luigi
 import pytest
 
-from tasks.wiring.records import recorded
+from tasks.wiring.records import NEWEST, read_records, recorded
 
 
 class Recorded(luigi.Task):
     """A task with a parameter."""
 
     number = luigi.IntParameter(default=3)
+    directory = "where it lies"
 
 
 def read(work_dir):
@@ -27,8 +28,8 @@ def test_a_run_leaves_one_line(tmp_path):
     with recorded(Recorded(number=4), tmp_path):
         pass
     first, second = read(tmp_path)
-    assert ("Recorded", {"number": "3"}, os.getpid(), 5) == tuple(
-        first[key] for key in ("task", "parameters", "pid", "iterations")
+    assert ("Recorded", {"number": "3"}, "where it lies", os.getpid(), 5) == tuple(
+        first[key] for key in ("task", "parameters", "directory", "pid", "iterations")
     )
     assert {"number": "4"} == second["parameters"]
     assert 0 <= first["seconds"] < 10
@@ -40,3 +41,23 @@ def test_a_run_that_fails_leaves_none(tmp_path):
     with pytest.raises(ValueError, match="no"), recorded(Recorded(), tmp_path):
         raise ValueError("no")
     assert [] == list(tmp_path.iterdir())
+
+
+def test_records_are_read_by_family(tmp_path):
+    """Oldest first; what is no record is passed over, and a folder without records has none."""
+    assert [] == read_records(tmp_path, "Recorded")
+    for number in (1, 2):
+        with recorded(Recorded(number=number), tmp_path):
+            pass
+    with (tmp_path / "records.jsonl").open("a") as stream:
+        stream.write('{"task": "Recorded", "seco\n{"task": "Other", "why": "Recorded"}\nnot \xff Recorded\n')
+    assert ["1", "2"] == [record["parameters"]["number"] for record in read_records(tmp_path, "Recorded")]
+
+
+def test_only_the_newest_records_are_read(tmp_path):
+    """A file that has grown for years costs no more than its end."""
+    line = json.dumps({"task": "Recorded", "fill": "x" * 1000, "number": 0}) + "\n"
+    (tmp_path / "records.jsonl").write_text(line * (NEWEST // len(line) + 5) + line.replace(" 0}", " 1}"))
+    found = read_records(tmp_path, "Recorded")
+    assert NEWEST // len(line) == len(found)
+    assert [0, 1] == [record["number"] for record in found[-2:]]
