@@ -240,11 +240,11 @@ class ExportVersion(CompletedTask, ExportParameters):
 
     def find_seconds(self) -> float:
         """What its training took, with the segments that it shares, as far as that is on record."""
-        took = {record.get("directory"): record["seconds"] for record in read_records(self.work_dir, "TrainModel")}
+        records = read_records(self.work_dir, "TrainModel")
         seconds = 0.0
         segment: Any = self.needed_training
         while segment is not None:
-            seconds += took.get(str(segment.directory), 0.0)
+            seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
             segment = segment.requires().get("previous")
         return round(seconds, 3)
 

@@ -43,14 +43,14 @@ class Manifest:
         return {split: float(entry["accuracy"]) for split, entry in self.metrics.items()}
 
     @property
-    def bytes(self) -> int:
-        """The size of all files but the manifest."""
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
         return sum(int(entry["bytes"]) for entry in self.files.values())
 
     def summary(self) -> str:
         """What it is worth, in half a line."""
         measured = ", ".join(f"{split} {accuracy:.4f}" for split, accuracy in self.accuracies.items())
-        return f"{measured}, {self.bytes / 1e6:.1f} MB"
+        return f"{measured}, {self.size / 1e6:.1f} MB"
 
     def differences(self, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
         """The keys in which this version differs from the one asked for -> (value here, value asked for)."""

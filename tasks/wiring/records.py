@@ -29,23 +29,19 @@ def recorded(task: Any, work_dir: str) -> Iterator[dict[str, Any]]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "parameters": task.to_str_params(),
-        "directory": str(task.directory),
+        "path": str(task.directory),
         **more,
     }
     publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
 
 
-def read_records(work_dir: str, family: str) -> list[dict[str, Any]]:
-    """The newest records of a family of tasks, oldest first; lines that cannot be read are left out."""
-    try:
-        with Path(work_dir, RECORDS).open("rb") as stream:
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
-            lines = stream.read().splitlines()
-    except OSError:
-        return []
-    records = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            if family.encode() in line and (record := json.loads(line))["task"] == family:
-                records.append(record)
-    return records
+def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
+    """What tasks of a family have made -> the last record of it; lines that cannot be read are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    with contextlib.suppress(OSError), Path(work_dir, RECORDS).open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
+        for line in stream:
+            with contextlib.suppress(ValueError, KeyError):
+                if family.encode() in line and (record := json.loads(line))["task"] == family:
+                    found[record["path"]] = record
+    return found

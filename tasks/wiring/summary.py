@@ -25,10 +25,8 @@ def tell(tasks: Iterable[luigi.Task], groups: Mapping[str, Collection[luigi.Task
     `groups` are Luigi's: what became of a task -> the tasks.
     """
     exports = sorted(_exports(tasks), key=lambda task: task.base_path)
-    lines: list[str] = []
-    for _, group in groupby(exports, key=lambda task: task.base_path):
-        lines += _tell_tree(list(group), groups)
-    return "\n".join(lines)
+    trees = groupby(exports, key=lambda task: task.base_path)
+    return "\n\n".join("\n".join(_tell_tree(list(tree), groups)) for _, tree in trees)
 
 
 def columns(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -61,12 +59,12 @@ def _tell_tree(exports: list[luigi.Task], groups: Mapping[str, Collection[luigi.
         for number, state in enumerate(states)
         if number < EDGE or number >= len(states) - EDGE or state not in {"made", WAS_THERE}
     ]
-    seconds = _seconds(exports[0].work_dir)
-    rows = [HEAD, *(_row(exports[number], states[number], seconds) for number in shown)]
-    lines = [*columns(rows), ""]
+    records = read_records(exports[0].work_dir, "ExportVersion")
+    rows = [HEAD, *(_row(exports[number], states[number], records) for number in shown)]
+    lines = columns(rows)
     if len(shown) < len(states):
         counts = ", ".join(f"{states.count(state):,} {state}" for state in dict.fromkeys(states))
-        lines[-1:] = [f"{len(states):,} versions: {counts}; not all are shown", ""]
+        lines.append(f"{len(states):,} versions: {counts}; not all are shown")
     base_path = exports[0].base_path
     if any(state in {"made", WAS_THERE} for state in states):
         name = Path(base_path).name
@@ -74,7 +72,7 @@ def _tell_tree(exports: list[luigi.Task], groups: Mapping[str, Collection[luigi.
         ports = "-p 127.0.0.1:8500:8500 -p 127.0.0.1:8501:8501"
         serve = f"docker run --rm {ports} --mount {mount} -e MODEL_NAME={shlex.quote(name)} tensorflow/serving"
         check = command(exports[0], "VerifyVersions", "base_path")
-        lines += [f"They lie in {base_path}", f"Serve them: {serve}", f"Check them: {check}"]
+        lines += ["", f"They lie in {base_path}", f"Serve them: {serve}", f"Check them: {check}"]
     return lines
 
 
@@ -86,23 +84,17 @@ def _state(task: luigi.Task, groups: Mapping[str, Collection[luigi.Task]]) -> st
     return WAS_THERE
 
 
-def _row(task: luigi.Task, state: str, seconds: Mapping[str, float]) -> tuple[str, ...]:
+def _row(task: luigi.Task, state: str, records: Mapping[str, Any]) -> tuple[str, ...]:
     manifest = read_manifest(task.directory) if state in {"made", WAS_THERE} else None
     if manifest is None:
         return (str(task.version), task.model, str(task.training_iteration), "-", "-", "-", "-", state)
-    took = seconds.get(str(task.directory))
+    record = records.get(str(task.directory), {})  # where the work directory was deleted, nobody knows
     return (
         str(task.version),
         str(manifest.recipe["model"]),
         str(manifest.recipe["training_iteration"]),
         *(f"{manifest.accuracies[split]:.4f}" for split in ("validation", "test")),
-        f"{manifest.bytes / 1e6:.1f} MB",
-        "-" if took is None else f"{took:.1f}",
+        f"{manifest.size / 1e6:.1f} MB",
+        f"{record['seconds'] + record.get('training_seconds', 0):.1f}" if record else "-",
         state,
     )
-
-
-def _seconds(work_dir: str) -> dict[str, float]:
-    """A version's folder -> the seconds that it took, with those of its training, as far as they are on record."""
-    records: list[dict[str, Any]] = read_records(work_dir, "ExportVersion")
-    return {one["directory"]: one["seconds"] + one.get("training_seconds", 0) for one in records if "directory" in one}

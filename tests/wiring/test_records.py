@@ -29,7 +29,7 @@ def test_a_run_leaves_one_line(tmp_path):
         pass
     first, second = read(tmp_path)
     assert ("Recorded", {"number": "3"}, "where it lies", os.getpid(), 5) == tuple(
-        first[key] for key in ("task", "parameters", "directory", "pid", "iterations")
+        first[key] for key in ("task", "parameters", "path", "pid", "iterations")
     )
     assert {"number": "4"} == second["parameters"]
     assert 0 <= first["seconds"] < 10
@@ -43,21 +43,25 @@ def test_a_run_that_fails_leaves_none(tmp_path):
     assert [] == list(tmp_path.iterdir())
 
 
-def test_records_are_read_by_family(tmp_path):
-    """Oldest first; what is no record is passed over, and a folder without records has none."""
-    assert [] == read_records(tmp_path, "Recorded")
+def test_the_last_record_of_each_thing_is_read(tmp_path):
+    """By family; what is no record is passed over, and a folder without records has none."""
+    assert {} == read_records(tmp_path, "Recorded")
     for number in (1, 2):
         with recorded(Recorded(number=number), tmp_path):
             pass
     with (tmp_path / "records.jsonl").open("a") as stream:
-        stream.write('{"task": "Recorded", "seco\n{"task": "Other", "why": "Recorded"}\nnot \xff Recorded\n')
-    assert ["1", "2"] == [record["parameters"]["number"] for record in read_records(tmp_path, "Recorded")]
+        stream.write(
+            '{"task": "Recorded", "pa\n{"task": "Other", "path": "Recorded"}\n{"task": "Recorded"}\nRecorded\n'
+        )
+    found = read_records(tmp_path, "Recorded")
+    assert ["where it lies"] == list(found)
+    assert "2" == found["where it lies"]["parameters"]["number"]
 
 
 def test_only_the_newest_records_are_read(tmp_path):
     """A file that has grown for years costs no more than its end."""
-    line = json.dumps({"task": "Recorded", "fill": "x" * 1000, "number": 0}) + "\n"
-    (tmp_path / "records.jsonl").write_text(line * (NEWEST // len(line) + 5) + line.replace(" 0}", " 1}"))
-    found = read_records(tmp_path, "Recorded")
-    assert NEWEST // len(line) == len(found)
-    assert [0, 1] == [record["number"] for record in found[-2:]]
+    lines = [json.dumps({"task": "Recorded", "fill": "x" * 10_000, "path": str(number)}) for number in range(500)]
+    (tmp_path / "records.jsonl").write_text("\n".join(lines) + "\n")
+    found = [int(path) for path in read_records(tmp_path, "Recorded")]
+    assert 499 == found[-1]
+    assert NEWEST // len(lines[-1]) == len(found)
