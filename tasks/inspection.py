@@ -29,6 +29,7 @@ from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
+from tasks.wiring.summary import columns
 from tasks.wiring.terminal import say_last
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
@@ -106,9 +107,8 @@ class RebuildVersions(InspectionTask):
         faults += [fault for folder, task in tasks.items() if (fault := self.compare(folder, task.output().path))]
         shutil.rmtree(scratch)
         differing = {fault.name for fault in faults}
-        lines = [f"{'version':<20} made again"]
-        lines += [f"{folder.name:<20} {'differs' if folder.name in differing else 'equal'}" for folder in exports]
-        self.conclude(lines, faults)
+        rows = [(folder.name, "differs" if folder.name in differing else "equal") for folder in exports]
+        self.conclude(columns([("version", "made again"), *rows]), faults)
 
     @cached_property
     def found(self) -> dict[Path, Manifest]:
@@ -155,7 +155,7 @@ class RebuildVersions(InspectionTask):
 def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:
     """One line for each version, with its state."""
     counts = Counter((fault.name, fault.severity) for fault in faults)
-    lines = [f"{'version':<20} {'state':<8} {'model':<10} {'validation':>10}  {'test':>6}"]
+    rows: list[tuple[str, ...]] = [("version", "state", "model", "validation", "test")]
     for version in versions:
         state = next((severity for severity in ("error", "warning") if counts[version.name, severity]), "good")
         model, accuracies = "?", ["?", "?"]
@@ -163,5 +163,5 @@ def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:
             model = str(version.manifest.recipe.get("model", "?"))
             metrics = [version.manifest.metrics.get(split, {}) for split in ("validation", "test")]
             accuracies = [f"{entry['accuracy']:.4f}" if "accuracy" in entry else "?" for entry in metrics]
-        lines.append(f"{version.name:<20} {state:<8} {model:<10} {accuracies[0]:>10}  {accuracies[1]:>6}")
-    return lines
+        rows.append((version.name, state, model, *accuracies))
+    return columns(rows)
