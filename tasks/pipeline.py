@@ -175,7 +175,7 @@ class TrainModel(CompletedTask, TrainingParameters):
                     report=reporter(self),
                 )
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
-        logger.info("Trained %s: iteration %d to %d, loss %.4f", self.model, start + 1, self.training_iteration, loss)
+        logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, self.training_iteration, loss)
 
 
 class ExportVersion(CompletedTask, ExportParameters):

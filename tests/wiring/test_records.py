@@ -50,9 +50,8 @@ def test_the_last_record_of_each_thing_is_read(tmp_path):
         with recorded(Recorded(number=number), tmp_path):
             pass
     with (tmp_path / "records.jsonl").open("a") as stream:
-        stream.write(
-            '{"task": "Recorded", "pa\n{"task": "Other", "path": "Recorded"}\n{"task": "Recorded"}\nRecorded\n'
-        )
+        stream.write('{"task": "Recorded", "pa\n{"task": "Other", "path": "Recorded"}\n')
+        stream.write('{"task": "Recorded"}\nRecorded\n')
     found = read_records(tmp_path, "Recorded")
     assert ["where it lies"] == list(found)
     assert "2" == found["where it lies"]["parameters"]["number"]
