@@ -42,7 +42,7 @@ from tasks.wiring.parameters import (
     VersionsParameter,
 )
 from tasks.wiring.progress import reporter
-from tasks.wiring.records import read_records, recorded
+from tasks.wiring.records import recorded, training_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +105,7 @@ class PrepareDataset(CompletedTask, DataParameters):
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             dataset = find_dataset(self.dataset)
             arrays.write_arrays(dataset, self.requires().directory, aside)
-        counts = dataset.training_images, dataset.validation_images
-        logger.info("Arrays of %s: %d training and %d validation images", dataset.name, *counts)
+        logger.info("Arrays of %s: %d training images", dataset.name, dataset.training_images)
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -160,7 +159,7 @@ class TrainModel(CompletedTask, TrainingParameters):
             logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
         needed = self.requires()
         previous = needed.get("previous")
-        start = previous.training_iteration if previous else 0
+        start, stop = previous.training_iteration if previous else 0, self.training_iteration
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
                 loss = calls.run(
@@ -174,19 +173,14 @@ class TrainModel(CompletedTask, TrainingParameters):
                     threads=self.threads,
                     report=reporter(self),
                 )
-            record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
-        logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, self.training_iteration, loss)
+            record.update(path=str(self.directory), iterations=stop - start, instruction_set=INSTRUCTION_SET)
+        logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, stop, loss)
 
 
 class ExportVersion(CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
-
-    @property
-    def directory(self) -> Path:
-        """Where the version lies."""
-        return Path(self.base_path, str(self.version))
 
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
@@ -235,18 +229,9 @@ class ExportVersion(CompletedTask, ExportParameters):
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record.update(accuracies=manifest.accuracies, comparison=compared, training_seconds=self.find_seconds())
+            record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
+            record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
         logger.info("Version %d: published, %s", self.version, manifest.summary())
-
-    def find_seconds(self) -> float:
-        """What its training took, with the segments that it shares, as far as that is on record."""
-        records = read_records(self.work_dir, "TrainModel")
-        seconds = 0.0
-        segment: Any = self.needed_training
-        while segment is not None:
-            seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
-            segment = segment.requires().get("previous")
-        return round(seconds, 3)
 
 
 class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):

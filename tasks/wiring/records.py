@@ -10,6 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import luigi
+
 from tasks.storage import publishing
 
 RECORDS = "records.jsonl"
@@ -17,7 +19,7 @@ NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
 
 
 @contextlib.contextmanager
-def recorded(task: Any, work_dir: str) -> Iterator[dict[str, Any]]:
+def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
     """Append one line when the block succeeds; what it puts into the dictionary that it gets is in it, too."""
     started, clock = datetime.now(timezone.utc), time.monotonic()
     more: dict[str, Any] = {}
@@ -29,7 +31,6 @@ def recorded(task: Any, work_dir: str) -> Iterator[dict[str, Any]]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "parameters": task.to_str_params(),
-        "path": str(task.directory),
         **more,
     }
     publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
@@ -45,3 +46,12 @@ def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
                 if family.encode() in line and (record := json.loads(line))["task"] == family:
                     found[record["path"]] = record
     return found
+
+
+def training_seconds(work_dir: str, segment: Any) -> float:
+    """What a training took up to a TrainModel, with the segments that others share, as far as it is on record."""
+    records, seconds = read_records(work_dir, segment.task_family), 0.0
+    while segment is not None:
+        seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
+        segment = segment.requires().get("previous")
+    return round(seconds, 3)

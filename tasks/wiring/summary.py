@@ -85,10 +85,10 @@ def _state(task: luigi.Task, groups: Mapping[str, Collection[luigi.Task]]) -> st
 
 
 def _row(task: luigi.Task, state: str, records: Mapping[str, Any]) -> tuple[str, ...]:
-    manifest = read_manifest(task.directory) if state in {"made", WAS_THERE} else None
+    manifest = read_manifest(task.output().path) if state in {"made", WAS_THERE} else None
     if manifest is None:
         return (str(task.version), task.model, str(task.training_iteration), "-", "-", "-", "-", state)
-    record = records.get(str(task.directory), {})  # where the work directory was deleted, nobody knows
+    record = records.get(str(task.output().path), {})  # where the work directory was deleted, nobody knows
     return (
         str(task.version),
         str(manifest.recipe["model"]),

@@ -43,6 +43,13 @@ class TestOneRun:
         for segment in ("1 to 2", "3 to 4", "5 to 6"):
             assert f"INFO: Trained softmax: iteration {segment}, loss " in result.stderr
 
+    def test_the_seconds_of_a_version_are_those_of_all_its_segments(self, exported):
+        """Also where others share them; the record of its export has them beside its own."""
+        records = exported[0].records()
+        trained = [record["seconds"] for record in records if record["task"] == "TrainModel"]
+        (last,) = (record for record in records if record.get("path") == str(exported[0].base / "3"))
+        assert pytest.approx(sum(trained)) == last["training_seconds"]
+
     def test_log_is_a_story_without_chatter(self, exported):
         """A line for each phase and each version; nothing of Luigi's or TensorFlow's own."""
         _, result, _ = exported

@@ -23,8 +23,8 @@ def publish(tmp_path, monkeypatch):
         for version in versions:
             task = ExportVersion(version=version, **RECIPE)
             manifest = Manifest(version, task.recipe.shaping(), {}, METRICS, {}, {"variables": {"bytes": 654_321}}, {})
-            task.directory.mkdir(parents=True)
-            write_manifest(task.directory, manifest)
+            task.output().path.mkdir(parents=True)
+            write_manifest(task.output().path, manifest)
 
     return write
 
@@ -39,7 +39,7 @@ def test_what_was_made_and_what_was_there(publish, tmp_path):
     publish(1, 2)
     task = ExportAllVersions(versions="1-3", **RECIPE)
     made, there, failed = task.exports
-    record = {"task": "ExportVersion", "path": str(made.directory), "seconds": 1.23, "training_seconds": 4.5}
+    record = {"task": "ExportVersion", "path": str(made.output().path), "seconds": 1.23, "training_seconds": 4.5}
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "records.jsonl").write_text(json.dumps(record) + "\n")
     groups = {"completed": {made}, "already_done": {there}, "failed": {failed}, "ever_failed": {failed}}
