@@ -29,6 +29,7 @@ from tasks.wiring.parameters import CheckedParameter, FlagParameter, FolderParam
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.records import find_exports
+from tasks.wiring.terminal import say_last
 
 if TYPE_CHECKING:  # costs NumPy
     from tasks.report.rows import Seen
@@ -60,7 +61,7 @@ class CompareVersions(InspectionTask):
             print(told, flush=True)  # noqa: T201 - what it is for
         else:
             publishing.publish_file(output, told.encode(errors="replace") + b"\n")
-            print(f"{title}: {output}", flush=True)  # noqa: T201
+            say_last(f"{title}: {output}")
         self.done = True
         report.finish(f"{counted(count, 'version')} compared")
 

@@ -6,7 +6,6 @@ in a place of its own, and compares every byte. Neither has an output: every run
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 from collections import Counter
@@ -31,6 +30,8 @@ from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import FolderParameter, VersionsParameter
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
+from tasks.wiring.summary import columns
+from tasks.wiring.terminal import say_last
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
 
@@ -48,10 +49,10 @@ class InspectionTask(ReportedTask):
         return self.done
 
     def conclude(self, lines: Iterable[str], faults: Iterable[Fault]) -> None:
-        """Print a table and the faults; raises VerificationFailed if there is an error among them."""
+        """Say last a table and the faults; raises VerificationFailed if there is an error among them."""
         faults = list(faults)
         told = [f"{fault.severity:<7} {fault.name or 'base path'}: {fault.message}" for fault in faults]
-        print(os.linesep.join([*lines, *told]), flush=True)  # noqa: T201 - what it is for
+        say_last("\n".join([*lines, *told]))
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
@@ -117,9 +118,8 @@ class RebuildVersions(InspectionTask):
         faults += [fault for folder, task in tasks.items() if (fault := self.compare(folder, task.output().path))]
         shutil.rmtree(scratch)
         differing = {fault.name for fault in faults}
-        lines = [f"{'version':<20} made again"]
-        lines += [f"{folder.name:<20} {'differs' if folder.name in differing else 'equal'}" for folder in exports]
-        self.conclude(lines, faults)
+        rows = [(folder.name, "differs" if folder.name in differing else "equal") for folder in exports]
+        self.conclude(columns([("version", "made again"), *rows]), faults)
         report.finish(f"{counted(len(exports), 'version')} made again, each byte the same")
 
     @cached_property
@@ -171,7 +171,7 @@ def task_that_made(manifest: Manifest, **places: Path) -> ExportVersion:
 def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:
     """One line for each version, with its state."""
     counts = Counter((fault.name, fault.severity) for fault in faults)
-    lines = [f"{'version':<20} {'state':<8} {'model':<10} {'validation':>10}  {'test':>6}"]
+    rows: list[tuple[str, ...]] = [("version", "state", "model", "validation", "test")]
     for version in versions:
         state = next((severity for severity in ("error", "warning") if counts[version.name, severity]), "good")
         model, accuracies = "?", ["?", "?"]
@@ -179,5 +179,5 @@ def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:
             model = str(version.manifest.recipe.get("model", "?"))
             metrics = [version.manifest.metrics.get(split, {}) for split in ("validation", "test")]
             accuracies = [f"{entry['accuracy']:.4f}" if "accuracy" in entry else "?" for entry in metrics]
-        lines.append(f"{version.name:<20} {state:<8} {model:<10} {accuracies[0]:>10}  {accuracies[1]:>6}")
-    return lines
+        rows.append((version.name, state, model, *accuracies))
+    return columns(rows)

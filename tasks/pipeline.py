@@ -41,7 +41,7 @@ from tasks.wiring.parameters import (
     VersionsParameter,
 )
 from tasks.wiring.progress import Reporter, counted, megabytes
-from tasks.wiring.records import recorded
+from tasks.wiring.records import recorded, training_seconds
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,9 @@ class DownloadDataset(CompletedTask, DataParameters):
             else:
                 download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
         size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
-        report.finish(f"{len(dataset.archives)} files, {megabytes(size)}")
+        told = f"{len(dataset.archives)} files, {megabytes(size)}"
+        logger.info("Archives of %s: %s", dataset.name, told)
+        report.finish(told)
 
 
 class PrepareDataset(CompletedTask, DataParameters):
@@ -107,7 +109,9 @@ class PrepareDataset(CompletedTask, DataParameters):
         report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
-        report.finish(f"images: {', '.join(f'{count} {split}' for split, count in counts.items())}")
+        told = f"images: {', '.join(f'{count} {split}' for split, count in counts.items())}"
+        logger.info("Arrays of %s: %s", self.dataset, told)
+        report.finish(told)
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -151,13 +155,11 @@ class TrainModel(CompletedTask, TrainingParameters):
             logger.warning("%s is damaged; this segment is trained again", self.directory)
         self.warn_of_threads()
         previous = self.requires().get("previous")
-        start = previous.training_iteration if previous else 0
-        if previous:
-            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
-        report = Reporter(self, f"iteration {start} of {self.training_iteration}", start / self.training_iteration)
+        start, stop = previous.training_iteration if previous else 0, self.training_iteration
+        report = Reporter(self, f"iteration {start} of {stop}", start / stop)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
-                calls.run(
+                loss = calls.run(
                     train_segment,
                     aside,
                     self.recipe,
@@ -168,7 +170,8 @@ class TrainModel(CompletedTask, TrainingParameters):
                     threads=self.threads,
                     report=report,
                 )
-            record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
+            record.update(path=str(self.directory), iterations=stop - start, instruction_set=INSTRUCTION_SET)
+        logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, stop, loss)
 
 
 class ExportVersion(CompletedTask, ExportParameters):
@@ -227,8 +230,10 @@ class ExportVersion(CompletedTask, ExportParameters):
                 report.finish("published by another process meanwhile")
                 return
             record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
-        logger.info("Published %s", manifest.summary())
-        report.finish(f"{manifest.measured}, {megabytes(manifest.size)}")
+            record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
+        told = f"{manifest.measured}, {megabytes(manifest.size)}"
+        logger.info("Version %d: published, %s", self.version, told)
+        report.finish(told)
 
 
 class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):

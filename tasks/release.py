@@ -7,6 +7,7 @@ what is served now, `releases.jsonl` beside it how it came to that.
 """
 
 import logging
+import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,8 @@ from tasks.serving.rollout import Rollout
 from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
 from tasks.versions.numbers import MOST_VERSIONS
-from tasks.versions.tree import ERROR, find_versions
+from tasks.versions.tree import ERROR, QUARANTINED, find_versions
+from tasks.wiring.command_line import command
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
@@ -39,9 +41,12 @@ from tasks.wiring.parameters import (
 )
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
+from tasks.wiring.terminal import say_last
 
 logger = logging.getLogger(__name__)
 
+PLACE = ("base_path", "config_path", "server_base_path", "model_name", "keep_loaded", "server", "reload")
+SECONDS_OF_A_MOVE = ("wait_seconds", "timeout_seconds")
 WEEK = 604_800  # seconds
 SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
 
@@ -113,6 +118,23 @@ class LabelTask(ReleaseTask):
         """As every release task; with --reload, the file has to be sent whatever it says already."""
         return (not self.reload or self._has_run) and super().complete()
 
+    def tell(self, moves: Sequence[Move]) -> str:
+        """Say last what was changed, where, and what undoes it; gives it for the scheduler's page, without any name."""
+        told = []
+        for move in moves:
+            now = "gone" if move.after is None else f"version {move.after}"
+            before = "new" if move.before is None else f"version {move.before}"
+            say_last(f"Label {move.label} of {move.model} is now {now} in {self.config_path}; it was {before}")
+            say_last(f"Undo it: {self.undo(move)}")
+            told.append(f"now {now}, before {move.before or 'none'}")
+        return ", ".join(told) or "nothing was to be changed"
+
+    def undo(self, move: Move) -> str:
+        """The command that takes a move back."""
+        if move.before is None:
+            return command(self, "RemoveLabel", *PLACE, label=self.label)
+        return command(self, "RollBack", *PLACE, *SECONDS_OF_A_MOVE, label=self.label)
+
 
 class MoveTask(LabelTask):
     """A label that moves, in two phases: the servers must have loaded a version before a label may point at it."""
@@ -142,7 +164,7 @@ class PromoteVersion(MoveTask):
         served = self.find_served()
         record = foreign.admit(served, self.version, is_allowed=self.allow_foreign)
         rollout = find_rollout(self, served)
-        return tell(promotion.promote(served, self.label, self.version, rollout, why=self.why, first=record))
+        return self.tell(promotion.promote(served, self.label, self.version, rollout, why=self.why, first=record))
 
 
 class RollBack(MoveTask):
@@ -161,7 +183,13 @@ class RollBack(MoveTask):
 
     def change(self) -> str:
         served = self.find_served()
-        return tell(promotion.roll_back(served, self.label, find_rollout(self, served), why=self.why))
+        return self.tell(promotion.roll_back(served, self.label, find_rollout(self, served), why=self.why))
+
+    def undo(self, move: Move) -> str:
+        if move.before is None:
+            return super().undo(move)
+        options = {"label": self.label, "version": move.before}
+        return command(self, "PromoteVersion", *PLACE, *SECONDS_OF_A_MOVE, **options)
 
 
 class RemoveLabel(LabelTask):
@@ -178,7 +206,7 @@ class RemoveLabel(LabelTask):
 
     def change(self) -> str:
         served = self.find_served()
-        return tell(promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why))
+        return self.tell(promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why))
 
 
 class QuarantineVersion(ReleaseTask):
@@ -192,7 +220,14 @@ class QuarantineVersion(ReleaseTask):
         return quarantine.is_done(self.find_served(), self.version)
 
     def change(self) -> str:
-        quarantine.quarantine(self.find_served(), self.version, force=self.force, why=self.why)
+        served = self.find_served()
+        labels = [label for label, version in served.labels().items() if version == self.version]
+        quarantine.quarantine(served, self.version, force=self.force, why=self.why)
+        path = shlex.quote(str(served.base_path / str(self.version)))
+        again = [command(self, "PromoteVersion", *PLACE, label=label, version=self.version) for label in labels]
+        lost = f", without label {', '.join(labels)}" if labels else ""
+        say_last(f"Version {self.version} is {path}{QUARANTINED} and not in {self.config_path}{lost}")
+        say_last(f"Undo it: {' && '.join([f'mv {path}{QUARANTINED} {path}', *again])}")
         return f"version {self.version} is taken back"
 
 
@@ -207,7 +242,11 @@ class RetireVersions(ReleaseTask):
 
     def change(self) -> str:
         lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
-        print("\n".join(lines))  # noqa: T201 - what was asked for
+        say_last("\n".join(lines))
+        if self.apply and len(lines) > 1:
+            say_last(
+                f"They are not in {self.config_path} either. Only ExportVersion brings them back, by making them again"
+            )
         return lines[-1]  # how many, how much and which stay; those before it have paths
 
 
@@ -232,7 +271,7 @@ class ConfirmRollout(ReleaseTask):
         rollout.replay(self.version, served.base_path / str(self.version))
         published = ", ".join(map(str, find_versions(served.base_path)))
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
-        print(f"published: {published}; labels: {pointing or 'none'}", *rollout.describe(), sep="\n")  # noqa: T201
+        say_last("\n".join([f"published: {published}; labels: {pointing or 'none'}", *rollout.describe()]))
         return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
 
 
@@ -242,14 +281,6 @@ def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | Non
     verified = calls.run(verify_version, base_path / str(version), promoted, threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
     return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
-
-
-def tell(moves: Sequence[Move]) -> str:
-    """What became of a label, without its name."""
-    told = [
-        f"now {f'version {move.after}' if move.after else 'gone'}, before {move.before or 'none'}" for move in moves
-    ]
-    return ", ".join(told) or "nothing was to be changed"
 
 
 def find_rollout(task: Any, served: ServedModel) -> Rollout:

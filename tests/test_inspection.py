@@ -72,7 +72,7 @@ class TestVerify:
         result = run("VerifyVersions", "--versions", "1", check=30)
         name = "variables/variables.data-00000-of-00001"
         assert f"error   1: {name} was changed: SHA-256 " in result.stdout
-        assert "1                    error    softmax" in result.stdout
+        assert "      1  error  softmax" in result.stdout
         assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 2 errors; the first: 1: ")
         assert "Traceback" not in result.stderr
         assert "deprecated" not in result.stderr

@@ -35,7 +35,7 @@ def train_segment(
     start: int,
     previous: Path | None,
     report: Report,
-) -> None:
+) -> float:
     """Train from iteration `start` to `recipe.training_iteration`, and leave state and learning curve in `directory`.
 
     Args:
@@ -46,6 +46,9 @@ def train_segment(
         start: iterations that `previous` has done.
         previous: the folder of the segment before; None at iteration 0.
         report: called with the fraction of `recipe.training_iteration` that is done, and a line that says it.
+
+    Returns:
+        The loss of the last iteration.
 
     Raises:
         TrainingFailed: see `training.train`.
@@ -73,6 +76,7 @@ def train_segment(
     )
     checkpoints.save_state(directory, state)
     write_curve(directory, Curve(start, round(time.monotonic() - began, 3), points))
+    return points[-1][1]
 
 
 def export_version(

@@ -91,7 +91,8 @@ def _answer(connection: Connection, failure: Exception | None) -> bytes:
         if reports:
             keywords["report"] = lambda *told: connection.send(("report", told))
         result = function(*arguments, **keywords)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()
         return pickle.dumps(("result", result))
     except Exception as error:  # noqa: BLE001 - the caller raises it
         text = "".join(traceback.format_exception(error))

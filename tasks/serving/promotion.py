@@ -179,7 +179,7 @@ def _point(
     edit.publish(moves, first=first)
     for move in moves:
         moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
-        logger.info("Label %s of %s: %s", label, edit.name, moved)
+        logger.debug("Label %s of %s: %s", label, edit.name, moved)
     return moves
 
 

@@ -59,7 +59,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
                 served.log.cut_off(size)  # the folder's line too, which its new time would speak for
             raise
     without = f"; label {', '.join(holders)} is removed" if holders else ""
-    logger.info("Version %d of %s is taken back: %s%s", version, edit.name, target, without)
+    logger.debug("Version %d of %s is taken back: %s%s", version, edit.name, target, without)
 
 
 def _check_movable(edit: Edit, path: Path, target: Path) -> None:

@@ -56,10 +56,9 @@ class Manifest:
         return sum(int(entry["bytes"]) for entry in self.files.values())
 
     def summary(self) -> str:
-        """One line for a log."""
-        measured = ", ".join(f"{split} accuracy {accuracy:.4f}" for split, accuracy in self.accuracies.items())
-        recipe = f"{self.recipe['model']}, {self.recipe['training_iteration']} iterations"
-        return f"version {self.model_version} ({recipe}): {measured}"
+        """What it is worth, in half a line."""
+        measured = ", ".join(f"{split} {accuracy:.4f}" for split, accuracy in self.accuracies.items())
+        return f"{measured}, {self.size / 1e6:.1f} MB"
 
     def differences(self, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
         """The keys in which this version differs from the one asked for -> (value here, value asked for)."""

@@ -1,20 +1,17 @@
 """How a run tells what failed: in its last lines, one for each failure, and without a traceback where a line says it.
 
 Luigi logs a traceback for every error and ends with a summary that names no reason. Its scheduler keeps the reason of
-each failed task, wherever that ran, and `_schedule_and_run` is the one function behind the command line and
-`luigi.build` that still has the worker when the run is over: it is wrapped to tell the reasons then.
+each failed task, wherever that ran; `tasks.wiring.terminal` tells them when the run is over.
 """
 
 import json
 import logging
 import textwrap
 import traceback
-from functools import wraps
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import luigi
-import luigi.interface
-from luigi.execution_summary import _summary_dict
 from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 
@@ -27,23 +24,8 @@ UNKNOWN = "see Luigi's log above"
 luigi_logger = logging.getLogger("luigi-interface")
 
 
-def set_up() -> None:
-    """Let each run end with what failed, and Luigi's log show a line where that says more than a traceback."""
-    luigi_logger.addFilter(_tell_plainly)
-    schedule_and_run = luigi.interface._schedule_and_run  # noqa: SLF001 - see above
-
-    @wraps(schedule_and_run)
-    def told(*arguments: Any, **options: Any) -> Any:
-        result = schedule_and_run(*arguments, **options)
-        for line in _reasons(result.worker):
-            luigi_logger.error("%s", line)
-        return result
-
-    luigi.interface._schedule_and_run = told  # noqa: SLF001
-
-
 class ReportedTask(TaskWithRow):
-    """A task whose failure is told again in one line when the run ends, below Luigi's summary."""
+    """A task whose failure is told again in one line when the run ends, below everything else."""
 
     broken = ""  # why it cannot be scheduled; the scheduler does not keep that
 
@@ -74,21 +56,31 @@ def told_plainly(exception: BaseException | None) -> str | None:
     return None
 
 
-def _tell_plainly(record: logging.LogRecord) -> bool:
-    """Replace the traceback of a record of Luigi's by the line that told_plainly gives, where it gives one."""
+def tell_plainly(record: logging.LogRecord) -> bool:
+    """Replace the traceback of a record of Luigi's by the line that told_plainly gives, where it gives one.
+
+    A task that failed is an event of the story then; at the end of the run it is told as an error.
+    """
     exception = record.exc_info[1] if record.exc_info else None
-    if exception is None or type(exception).__module__.startswith("requests."):  # logged before each retry
+    before_retry = type(exception).__module__.startswith("requests.") or isinstance(exception, KeyboardInterrupt)
+    if exception is None or before_retry:  # which is logged with whatever exception is around
         record.exc_info = None
     told = told_plainly(exception)
     if told is not None:
-        record.msg, record.args, record.exc_info = "%s: %s", (record.getMessage(), told), None
+        task = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+        record.msg, record.args, record.exc_info = "%s", (told,), None
+        if isinstance(task, ReportedTask):
+            record.msg, record.args = "%s failed: %s", (task.task_family, told)
+            record.levelno, record.levelname = logging.INFO, "INFO"
     return True
 
 
-def _reasons(worker: Any) -> list[str]:
-    """Why not everything is done that a worker was asked for: lines in the order of the failures, each once."""
-    tasks = _summary_dict(worker)
-    failed = tasks["failed"] | tasks["scheduling_error"]
+def reasons(worker: Any, tasks: Mapping[str, Collection[luigi.Task]]) -> list[str]:
+    """Why not everything is done that a worker was asked for: lines in the order of the failures, each once.
+
+    `tasks` are Luigi's groups: what became of a task -> the tasks.
+    """
+    failed = {*tasks["failed"], *tasks["scheduling_error"]}
     lines = []
     for task, *_ in worker._add_task_history:  # noqa: SLF001 - as Luigi's summary does
         if task in failed and isinstance(task, ReportedTask):
@@ -102,7 +94,9 @@ def _reasons(worker: Any) -> list[str]:
         "Re-enable on its page ends that"
         for task in waiting
     ]
-    if tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
+    if tasks["not_run"] and worker._scheduler.is_paused()["paused"]:  # noqa: SLF001
+        lines.append("the scheduler is paused: resume it on its page, and run again")
+    elif tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )

@@ -11,6 +11,7 @@ import luigi
 from luigi.rpc import RPCError
 
 from tasks.wiring.failures import luigi_logger
+from tasks.wiring.terminal import show_bar
 
 SECONDS = 1.0  # between two reports
 LONG = 180  # seconds from which minutes are told
@@ -36,7 +37,7 @@ class Reporter:
     def __init__(self, task: luigi.Task, message: str = "", fraction: float = 0.0, *, page: str | None = None) -> None:
         """Show `message` at once; `page` is the address of a page about what the task works on."""
         self._task = task
-        self._last = time.monotonic()
+        self._began = self._last = time.monotonic()
         self._pace: tuple[float, float] | None = None  # fraction and time of the first report of what was begun
         self._percentage = 0
         self._gone = task.set_status_message is None
@@ -48,6 +49,7 @@ class Reporter:
     def __call__(self, fraction: float, message: str) -> None:
         """Show that line, which says the same as the fraction (0 to 1), and how long the rest may take."""
         now = time.monotonic()
+        show_bar(self._began, self._task.task_family, fraction, message)
         if self._pace is None:
             self._pace = (fraction, now)
         if now - self._last < SECONDS and fraction < 1:

@@ -24,8 +24,20 @@ class TestRunAgain:
         """Versions that are there are left as they are, however the set is written, and TensorFlow stays out."""
         before = snapshot(finished.directory)
         result = finished("ExportAllVersions", "--versions", versions, env=without_tensorflow, check=0)
-        assert "Did not run any tasks" in result.stderr
+        assert "INFO: ExportAllVersions: there was nothing to do\n" == result.stderr
         assert before == snapshot(finished.directory)
+
+    def test_shows_the_same_table(self, exported, finished, without_tensorflow):
+        """What was made and what was there have the same rows but for the last word, and whatever the log level."""
+        made = [line for line in exported[1].stdout.splitlines() if line.endswith("made")]
+        options = ("--versions=1-3", "--log-level=WARNING", "--workers=2")
+        result = finished("ExportAllVersions", *options, env=without_tensorflow, check=0)
+        there = [line for line in result.stdout.splitlines() if line.endswith("was there")]
+        assert 3 == len(made)
+        without_seconds = [line.split()[:7] for line in made]
+        assert without_seconds == [line.split()[:7] for line in there]
+        assert f"They lie in {finished.base}" in result.stdout.splitlines()
+        assert "" == result.stderr
 
     def test_the_trap_for_tensorflow_works(self, finished, without_tensorflow):
         """A run that has something to export does import TensorFlow, so the test above can fail."""

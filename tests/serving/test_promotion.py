@@ -243,7 +243,7 @@ def test_a_version_that_goes_meanwhile_gets_no_label(served):
 
 def test_the_log_says_where_a_label_came_from(served, caplog):
     """The first time it is set, and afterwards it is moved."""
-    with caplog.at_level("INFO", "tasks"):
+    with caplog.at_level("DEBUG", "tasks"):
         promote(served, "stable", 1)
         promote(served, "stable", 2)
     assert "Label stable of mnist: set to 1" in caplog.text
