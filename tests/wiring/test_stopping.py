@@ -11,6 +11,7 @@ import pytest
 
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.stopping import Stopped, stoppable
+from tests.conftest import kill_group
 
 SENTENCE = "what was finished before is kept, and the same command goes on from there"
 
@@ -36,18 +37,22 @@ class Sleeper(ReportedTask):
 @pytest.fixture
 def sleeping(run_luigi):
     """Start a run, and return when its task has begun."""
+    processes = []
 
     def start(*options, **how):
         folder = run_luigi.directory
         for name in ("begun", "tidied"):
             (folder / name).unlink(missing_ok=True)
         process = run_luigi.start("Sleeper", "--folder", folder, *options, module=__name__, **how)
+        processes.append(process)
         while not (folder / "begun").exists():
             assert None is process.poll(), process.communicate()
             time.sleep(0.02)
         return process
 
-    return start
+    yield start
+    for process in processes:
+        kill_group(process)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -76,7 +81,6 @@ def test_the_scheduler_hands_the_tasks_out_again_at_once(run_luigi, sleeping, lu
         process = sleeping(*options, local_scheduler=False)
         os.killpg(process.pid, signal.SIGINT)
         assert 130 == process.wait(timeout=20)
-        process.communicate()
     assert {"Sleeper"} == server.tasks("FAILED")
     assert set() == server.tasks("RUNNING") | server.tasks("DISABLED")
     (run_luigi.directory / "quick").touch()
@@ -107,7 +111,6 @@ def test_a_run_in_the_background_is_not_stopped(sleeping):
     assert None is process.poll()
     os.killpg(process.pid, signal.SIGTERM)
     assert 143 == process.wait(timeout=20)
-    process.communicate()
 
 
 def test_a_signal_at_a_bad_moment_comes_again():
