@@ -1,5 +1,6 @@
 """How a run ends that is told to."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -48,6 +49,7 @@ def sleeping(run_luigi):
         while not (folder / "begun").exists():
             assert None is process.poll(), process.communicate()
             time.sleep(0.02)
+        time.sleep(0.2)  # Python does not hear a signal that falls just before it begins to sleep
         return process
 
     yield start
@@ -66,6 +68,19 @@ def test_one_sentence_and_an_exit_code(run_luigi, sleeping, workers, number, nam
     assert f"WARNING: Stopped by {name} in Sleeper: {SENTENCE}\n" == err
     if number == signal.SIGINT:
         assert (run_luigi.directory / "tidied").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_presses_it_again_and_again_sees_no_traceback(sleeping, workers):
+    """The run ends with the same exit code, if perhaps before it has said its sentence."""
+    process = sleeping(f"--workers={workers}")
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(5):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.03)
+    _, err = process.communicate(timeout=20)
+    assert 130 == process.returncode
+    assert err in {"", f"WARNING: Stopped by Ctrl-C in Sleeper: {SENTENCE}\n"}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
