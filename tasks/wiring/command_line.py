@@ -15,12 +15,16 @@ from tasks.recipes.checks import did_you_mean
 def set_up() -> None:
     """Let a mistyped task or option be told in one line, where Luigi has a traceback or every option there is."""
     build_parser = CmdlineParser._build_parser  # noqa: SLF001 - all parsing goes through it, and nothing public
+    made: dict[Any, ArgumentParser] = {}  # Luigi makes each three times in a run, which costs a no-op run a tenth
 
     @wraps(build_parser)
     def build(root_task: str | None = None, help_all: bool = False) -> ArgumentParser:  # noqa: FBT001, FBT002 - Luigi's
         if root_task and root_task not in Register.task_names():
             guess = did_you_mean(root_task, Register.task_names())
             raise SystemExit(f"There is no task {root_task}{guess} (all tasks: python -m tasks)")
+        key = root_task, help_all, len(Register._reg)  # noqa: SLF001 - the tasks that there are
+        if key in made:
+            return made[key]
         parser: ArgumentParser = build_parser(root_task=root_task, help_all=help_all)
 
         def refuse(message: str) -> NoReturn:
@@ -31,6 +35,7 @@ def set_up() -> None:
             parser.exit(2, f"{what}{guess} (all options: luigi --module tasks {root_task or 'TASK'} --help)\n")
 
         parser.error = refuse  # type: ignore[method-assign]
+        made[key] = parser
         return parser
 
     CmdlineParser._build_parser = staticmethod(build)  # noqa: SLF001

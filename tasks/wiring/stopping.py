@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -22,6 +21,7 @@ from luigi.scheduler import FAILED
 
 CLEANING_UP = 10  # seconds that a worker has for what it was writing
 AGAIN = 0.02  # seconds after which a signal comes again that fell where Python lets no exception out
+DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
@@ -31,45 +31,67 @@ class Stopped(SystemExit, KeyboardInterrupt):
     """  # noqa: D205 - both halves are the point
 
 
-@contextlib.contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable() -> contextlib.AbstractContextManager[None]:
     """Let both signals raise Stopped in the block, unless somebody else handles or ignores them."""
-    parent = os.getpid()
-    is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, which may have its own ways
-    defaults = (signal.SIG_DFL, signal.default_int_handler)
-    hook, former = sys.unraisablehook, {}
+    is_main = threading.current_thread() is threading.main_thread()  # else Python allows no handlers
+    return _Handlers() if is_main else contextlib.nullcontext()
 
-    def stop(number: int, _: FrameType | None = None) -> None:
-        if os.getpid() == parent:
-            raise KeyboardInterrupt if hasattr(sys, "ps1") else Stopped(128 + number)  # ps1: at a prompt, which stays
-        if number == signal.SIGTERM or multiprocessing.parent_process() is None:
-            signal.signal(number, signal.SIG_DFL)  # Luigi tells a worker that was killed from one that failed
-            os.kill(os.getpid(), number)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(CLEANING_UP)
+
+class _Handlers:
+    """The handlers of both signals, and of an exception of theirs that nobody gets."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+        self.is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, with its own ways
+        self.is_stopping = False
+        self.hook = sys.unraisablehook
+        found = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
+        self.former = {
+            number: handler for number, handler in found.items() if handler is not None
+        }  # None: not Python's
+
+    def __enter__(self) -> None:
+        sys.unraisablehook = self.hear
+        for number, handler in self.former.items():
+            is_free = handler in DEFAULTS or (self.is_command and handler is not signal.SIG_IGN)
+            if number in NAMES and is_free:
+                signal.signal(number, self.stop)
+
+    def __exit__(self, *_: object) -> None:
+        ends = self.is_command and self.is_stopping  # this process, whatever comes
+        if not ends:
+            sys.unraisablehook = self.hook
+        for number, handler in self.former.items():
+            signal.signal(number, signal.SIG_IGN if ends else handler)
+
+    def stop(self, number: int, _: FrameType | None = None) -> None:
+        self.is_stopping = True
+        if os.getpid() != self.parent:
+            _prepare_child(number)
+        elif hasattr(sys, "ps1"):  # at a prompt, which stays
+            raise KeyboardInterrupt
         raise Stopped(128 + number)
 
-    def stop_again(lost: Any) -> None:
-        """Hear of an exception that nobody gets, as in a destructor or at a fork."""
-        if not issubclass(lost.exc_type, Stopped):
-            return hook(lost)
-        signal.signal(signal.SIGALRM, lambda *_: stop(lost.exc_value.code - 128))
-        signal.setitimer(signal.ITIMER_REAL, AGAIN)
-        return None
+    def hear(self, lost: Any) -> None:
+        """Stop again where nobody got the exception, as in a destructor or at a fork; what is torn may complain."""
+        if issubclass(lost.exc_type, Stopped):
+            signal.signal(signal.SIGALRM, lambda *_: self.stop(lost.exc_value.code - 128))
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        elif not self.is_stopping:
+            self.hook(lost)
 
-    if threading.current_thread() is threading.main_thread():
-        sys.unraisablehook = stop_again
-        former = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
-        for number in NAMES:
-            if former[number] in defaults or (is_command and former[number] is not signal.SIG_IGN):
-                signal.signal(number, stop)
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for number, handler in former.items():
-            signal.signal(number, handler)
+
+def _prepare_child(number: int) -> None:
+    """Let a forked process tidy up after Ctrl-C, for some seconds; it dies at once of SIGTERM, and if it is no worker.
+
+    Luigi tells a worker that was killed from one that failed.
+    """
+    if number == signal.SIGTERM or multiprocessing.parent_process() is None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CLEANING_UP)
 
 
 def conclude(stopped: BaseException, worker: Any) -> str:

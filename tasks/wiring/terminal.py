@@ -41,14 +41,15 @@ def set_up() -> None:
     def told(tasks: Any, worker_scheduler_factory: Any = None, override_defaults: Any = None) -> Any:
         _open_standard_streams()
         factory = _Factory(worker_scheduler_factory or luigi.interface._WorkerSchedulerFactory())  # noqa: SLF001
-        try:
-            with _closing(), stopping.stoppable():
-                result = schedule_and_run(tasks, factory, override_defaults)
-        except KeyboardInterrupt as stopped:
-            if sys.stderr.isatty():
-                print(file=sys.stderr)  # noqa: T201 - the terminal has written ^C
-            luigi_logger.warning("%s", stopping.conclude(stopped, factory.worker))
-            raise
+        with stopping.stoppable():
+            try:
+                with _closing():
+                    result = schedule_and_run(tasks, factory, override_defaults)
+            except KeyboardInterrupt as stopped:
+                if sys.stderr.isatty():
+                    print(file=sys.stderr)  # noqa: T201 - the terminal has written ^C
+                luigi_logger.warning("%s", stopping.conclude(stopped, factory.worker))
+                raise
         groups = _summary_dict(result.worker)
         for task in groups["already_done"].intersection(tasks):
             luigi_logger.info("%s: there was nothing to do", task.task_family)

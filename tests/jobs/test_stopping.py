@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.conftest import names_in, read_tree
+from tests.conftest import kill_group, names_in, read_tree
 from tests.execution.test_calls import check_none_left
 from tests.jobs.chain import CHAIN
 
@@ -31,15 +31,18 @@ def interrupt(run, sign, delay, *options, **how):
     """Press Ctrl-C so many seconds after a line of the log; gives what stands on the screen without that log."""
     how["env"] = {"MARK": str(run.directory)}
     process = run.start("ExportVersion", "--version=1", "--log-level=DEBUG", *options, **how)
-    for line in process.stderr:
-        if sign in line:
-            break
-    time.sleep(delay)
-    assert None is process.poll()
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        for line in process.stderr:
+            if sign in line:
+                break
+        time.sleep(delay)
+        assert None is process.poll()
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        kill_group(process)
     assert (130, "") == (process.returncode, out)
-    check_none_left(run.directory)
+    check_none_left(run.directory, seconds=8.0)
     return [line for line in err.splitlines() if not line.startswith(("DEBUG: ", "INFO: "))]
 
 

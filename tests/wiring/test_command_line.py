@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from luigi.cmdline_parser import CmdlineParser
+from luigi.task_register import Register
 
 import tasks
 from tasks import ExportVersion, PromoteVersion
@@ -60,6 +61,7 @@ def test_each_example_is_a_task(name):
     """What is shown can be typed: Luigi makes a task of it."""
     with CmdlineParser.global_instance([name, *shlex.split(EXAMPLES[name])], allow_override=True) as parser:
         assert isinstance(parser.get_task_obj(), getattr(tasks, name))
+    Register.clear_instance_cache()  # tests of other recipes make the same tasks
 
 
 def test_the_package_runs_its_tasks(tmp_path):

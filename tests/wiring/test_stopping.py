@@ -1,5 +1,6 @@
 """How a run ends that is told to."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.stopping import Stopped, stoppable
+from tests.conftest import kill_group
 
 SENTENCE = "what was finished before is kept, and the same command goes on from there"
 
@@ -36,18 +38,23 @@ class Sleeper(ReportedTask):
 @pytest.fixture
 def sleeping(run_luigi):
     """Start a run, and return when its task has begun."""
+    processes = []
 
     def start(*options, **how):
         folder = run_luigi.directory
         for name in ("begun", "tidied"):
             (folder / name).unlink(missing_ok=True)
         process = run_luigi.start("Sleeper", "--folder", folder, *options, module=__name__, **how)
+        processes.append(process)
         while not (folder / "begun").exists():
             assert None is process.poll(), process.communicate()
             time.sleep(0.02)
+        time.sleep(0.2)  # Python does not hear a signal that falls just before it begins to sleep
         return process
 
-    return start
+    yield start
+    for process in processes:
+        kill_group(process)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -64,6 +71,19 @@ def test_one_sentence_and_an_exit_code(run_luigi, sleeping, workers, number, nam
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_who_presses_it_again_and_again_sees_no_traceback(sleeping, workers):
+    """The run ends with the same exit code, if perhaps before it has said its sentence."""
+    process = sleeping(f"--workers={workers}")
+    with contextlib.suppress(ProcessLookupError):
+        for _ in range(5):
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.03)
+    _, err = process.communicate(timeout=20)
+    assert 130 == process.returncode
+    assert err in {"", f"WARNING: Stopped by Ctrl-C in Sleeper: {SENTENCE}\n"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_the_scheduler_hands_the_tasks_out_again_at_once(run_luigi, sleeping, luigid, workers):
     """The page shows what was stopped as failed, and the same command, given again, ends within seconds.
 
@@ -76,7 +96,6 @@ def test_the_scheduler_hands_the_tasks_out_again_at_once(run_luigi, sleeping, lu
         process = sleeping(*options, local_scheduler=False)
         os.killpg(process.pid, signal.SIGINT)
         assert 130 == process.wait(timeout=20)
-        process.communicate()
     assert {"Sleeper"} == server.tasks("FAILED")
     assert set() == server.tasks("RUNNING") | server.tasks("DISABLED")
     (run_luigi.directory / "quick").touch()
@@ -107,7 +126,6 @@ def test_a_run_in_the_background_is_not_stopped(sleeping):
     assert None is process.poll()
     os.killpg(process.pid, signal.SIGTERM)
     assert 143 == process.wait(timeout=20)
-    process.communicate()
 
 
 def test_a_signal_at_a_bad_moment_comes_again():
