@@ -16,7 +16,17 @@ from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
-from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, lint_names, served_names, version_number
+from tasks.versions.tree import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Fault,
+    Verified,
+    compare_files,
+    lint_names,
+    served_names,
+    version_number,
+)
 
 
 def verify_tree(
@@ -86,19 +96,8 @@ class _Faults:
 def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:
     if manifest.model_version != version_number(directory.name):
         found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
-    here = checksums.list_files(directory)
-    here.pop(MANIFEST.as_posix(), None)
-    for name in sorted({*here, *manifest.files}):
-        recorded, actual = manifest.files.get(name), here.get(name)
-        if actual is None:
-            found.add(ERROR, f"{name} is missing")
-        elif recorded is None:
-            found.add(WARNING, f"{name} was added after the export")
-        elif recorded["bytes"] != actual["bytes"]:
-            found.add(ERROR, f"{name} has {actual['bytes']} bytes, its manifest says {recorded['bytes']}")
-        elif recorded["sha256"] != actual["sha256"]:
-            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
-            found.add(ERROR, f"{name} was changed: SHA-256 {now}..., its manifest says {was}...")
+    for fault in compare_files(directory.name, manifest, checksums.list_files(directory)):
+        found.add(fault.severity, fault.message)
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:

@@ -5,11 +5,12 @@ version, be it a folder or a file, and everything else does not exist.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.storage import publishing
-from tasks.versions.manifest import Manifest
+from tasks.versions.manifest import MANIFEST, Manifest
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
@@ -33,6 +34,23 @@ class Verified:
     manifest: Manifest | None
     faults: tuple[Fault, ...]
     loads: bool
+
+
+def compare_files(name: str, manifest: Manifest, here: Mapping[str, Mapping[str, int | str]]) -> list[Fault]:
+    """What is wrong with the files of a version; `here` is as `checksums.list_files` gives them."""
+    found = []
+    for path in sorted({*here, *manifest.files} - {MANIFEST.as_posix()}):
+        recorded, actual = manifest.files.get(path), here.get(path)
+        if actual is None:
+            found.append((ERROR, f"{path} is missing"))
+        elif recorded is None:
+            found.append((WARNING, f"{path} was added after the export"))
+        elif recorded["bytes"] != actual["bytes"]:
+            found.append((ERROR, f"{path} has {actual['bytes']} bytes, its manifest says {recorded['bytes']}"))
+        elif recorded["sha256"] != actual["sha256"]:
+            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
+            found.append((ERROR, f"{path} was changed: SHA-256 {now}..., its manifest says {was}..."))
+    return [Fault(name, severity, message) for severity, message in found]
 
 
 def version_number(name: str) -> int | None:
