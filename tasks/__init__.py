@@ -9,9 +9,10 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
 at what is there. PromoteVersion, RollBack, QuarantineVersion and RetireVersions change what is served, ConfirmRollout
-asks the servers.
+asks the servers. PushVersions brings versions into a bucket, PullVersions from there to the host of a server.
 """
 
+from tasks.distribution import PullVersions, PushVersions, WithdrawVersions
 from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
 from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
@@ -26,12 +27,15 @@ __all__ = [
     "ExportVersion",
     "PrepareDataset",
     "PromoteVersion",
+    "PullVersions",
+    "PushVersions",
     "QuarantineVersion",
     "RebuildVersions",
     "RetireVersions",
     "RollBack",
     "TrainModel",
     "VerifyVersions",
+    "WithdrawVersions",
 ]
 
 set_up()

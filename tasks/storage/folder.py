@@ -1,5 +1,6 @@
 """A folder that stands for a bucket: on a disk that several machines mount, or on this one."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -58,4 +59,8 @@ class FolderStore:
         return True
 
     def delete(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        target = self._root / key
+        target.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a server takes an empty folder with a number for a version
+            for folder in [parent for parent in target.parents if self._root in parent.parents]:
+                folder.rmdir()

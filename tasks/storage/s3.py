@@ -62,7 +62,8 @@ class S3Store:
 
     def get(self, key: str) -> Iterator[bytes]:
         """A connection that breaks in the middle is taken up where it broke, as long as the object is the same."""
-        done, failures, rest = 0, 0, {}
+        done, failures = 0, 0
+        rest: dict[str, str] = {}
         while True:
             with self._told(key):
                 answer = self._client.get_object(**self._named(key), **rest)

@@ -57,16 +57,16 @@ class StoredVersion:
             raise VerificationFailed(f"{self.url}: {problem}")
         return manifest, text
 
-    def compare(self, manifest: Manifest, without: str = "") -> str | None:
-        """The first object (but for `without`) that is missing, foreign or of another size; None if none is."""
-        sizes = {name: int(entry["bytes"]) for name, entry in manifest.files.items() if name != without}
-        for name in sorted({*sizes, *self.entries} - {CLAIM, without}):
-            if name not in self.entries:
+    def find_damage(self, manifest: Manifest, without: str = "") -> str | None:
+        """The first file (but for `without`) that is missing or of another size; None if none is."""
+        for name, recorded in manifest.files.items():
+            entry = self.entries.get(name)
+            if name == without:
+                continue
+            if entry is None:
                 return f"{name} is missing"
-            if name not in sizes:
-                return f"{name} is none of the files in its manifest"
-            if sizes[name] != self.entries[name].bytes:
-                return f"{name} has {self.entries[name].bytes} bytes, its manifest says {sizes[name]}"
+            if entry.bytes != recorded["bytes"]:
+                return f"{name} has {entry.bytes} bytes, its manifest says {recorded['bytes']}"
         return None
 
     def has(self, directory: Path, manifest: Manifest, name: str) -> bool:
@@ -124,9 +124,10 @@ def is_same(store: ObjectStore, entry: Entry, path: Path, sha256: str) -> bool:
 
 def sha256_of(store: ObjectStore, key: str) -> str | None:
     """The SHA-256 of an object: as the store has checked it when it came, or of what is read; None if it is gone."""
-    found = store.head(key)
-    if found is None or found.sha256 is not None:
-        return found and found.sha256
+    if (found := store.head(key)) is None:
+        return None
+    if found.sha256 is not None:
+        return found.sha256
     digest = hashlib.sha256()
     try:
         for block in store.get(key):

@@ -53,7 +53,7 @@ def fetch_version(
     manifest, text = stored.read()
     check(manifest)
     problem = None if stored.is_whole else "is no whole version"
-    if problem := problem or stored.compare(manifest):
+    if problem := problem or stored.find_damage(manifest):
         raise VerificationFailed(f"{stored.url}: {problem}")
     for name in [*manifest.files, CLAIM]:
         (directory / name).parent.mkdir(parents=True, exist_ok=True)
@@ -92,15 +92,10 @@ def verify_stored(stored: StoredVersion) -> Verified:
         manifest, _ = stored.read()
     except VerificationFailed as error:
         return Verified(name, None, (Fault(name, ERROR, str(error).removeprefix(f"{stored.url}: ")),), loads=False)
-    here = {
-        path: {
-            "bytes": entry.bytes,
-            "sha256": sha256_of(stored.store, entry.key) or ""
-            if path in manifest.files and entry.bytes == manifest.files[path]["bytes"]
-            else "",
-        }
-        for path, entry in stored.entries.items()
-    }
+    here: dict[str, dict[str, int | str]] = {path: {"bytes": entry.bytes} for path, entry in stored.entries.items()}
+    for path, entry in here.items():
+        if path in manifest.files and entry["bytes"] == manifest.files[path]["bytes"]:
+            entry["sha256"] = sha256_of(stored.store, f"{name}/{path}") or "none"
     return Verified(name, manifest, tuple(compare_files(name, manifest, here)), loads=False)
 
 

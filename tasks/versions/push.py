@@ -37,7 +37,7 @@ def is_pushed(stored: StoredVersion, directory: Path) -> bool:
     return (
         manifest is not None
         and stored.is_whole
-        and stored.compare(manifest) is None
+        and stored.find_damage(manifest) is None
         and stored.has(directory, manifest, CLAIM)
     )
 
@@ -68,7 +68,10 @@ def push_version(store: ObjectStore, directory: Path, number: int, moved: Moved 
     each(create, sizes.keys() - stored.entries.keys(), lambda name: moved(sizes[name]))
     moved(sum(sizes[name] for name in sizes.keys() & stored.entries.keys()))
     stored = look_up(store, number)
-    if problem := stored.compare(manifest, without=SAVED_MODEL):
+    foreign = sorted(stored.entries.keys() - manifest.files.keys() - {CLAIM})
+    if foreign:
+        raise VerificationFailed(f"{stored.url}: {foreign[0]} is none of the files in its manifest")
+    if problem := stored.find_damage(manifest, without=SAVED_MODEL):
         raise VerificationFailed(f"{stored.url}: {problem}")
     check(sizes)
     if not create(SAVED_MODEL):

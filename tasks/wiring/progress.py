@@ -1,7 +1,8 @@
-"""How a task shows on the scheduler's page how far it is."""
+"""How a task shows on the scheduler's page, and on a terminal, how far it is."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import luigi
 from luigi.rpc import RPCError
@@ -33,3 +34,21 @@ def reporter(task: luigi.Task) -> Callable[[float, str], None]:
             luigi_logger.warning("The scheduler does not answer; %s goes on without showing its progress", task)
 
     return report
+
+
+@contextlib.contextmanager
+def transfer(task: luigi.Task, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function that is told of bytes that have arrived, of `total`, and shows them on the page and as a bar."""
+    from tqdm import tqdm
+
+    report = reporter(task)
+    arrived = 0
+    with tqdm(total=total, desc=what, unit="B", unit_scale=True, ncols=79, disable=None) as bar:
+
+        def moved(count: int) -> None:
+            nonlocal arrived
+            arrived += count
+            bar.update(count)
+            report(min(1.0, arrived / max(total, 1)), f"{what}: {arrived:,} of {total:,} bytes")
+
+        yield moved
