@@ -9,25 +9,32 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import luigi
+
 from tasks.data.dataset import DATASETS
 from tasks.errors import InvalidParameter, VerificationFailed
 from tasks.execution import calls
-from tasks.execution.computations import verify_tree
+from tasks.execution.computations import verify_tree, verify_version
 from tasks.execution.lineage import digest
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
 from tasks.storage import checksums, publishing
 from tasks.storage.disk_errors import explain_os_errors
+from tasks.storage.object_store import open_store, parse_url
+from tasks.versions.bucket import find_stored
 from tasks.versions.manifest import Manifest, made_with, read_manifest
+from tasks.versions.pull import pull_version, verify_stored
 from tasks.versions.tree import ERROR, Fault, Verified, served_names
+from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import FolderParameter, VersionsParameter
+from tasks.wiring.parameters import DistributionParameter, FolderParameter, VersionsParameter
 from tasks.wiring.progress import reporter
 from tasks.wiring.recipe_lookup import complete_values
 
@@ -54,24 +61,48 @@ class InspectionTask(ReportedTask):
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
             count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
-            raise VerificationFailed(f"{self.base_path}: {count}; the first: {first}")
+            raise VerificationFailed(f"{getattr(self, 'bucket', '') or self.base_path}: {count}; the first: {first}")
         self.done = True
 
 
-class VerifyVersions(InspectionTask):
+class VerifyVersions(InspectionTask, BucketParameters):
     """Whether a server can serve what lies in a base path, and whether it still is what was exported.
 
-    Prints a table; fails if it finds an error.
+    With --bucket, whether the versions in a bucket are what their manifests say: by sizes and checksums, and with
+    --deep they are fetched and loaded, too. Prints a table; fails if it finds an error.
     """
+
+    bucket = DistributionParameter("look into this bucket instead of the base path", parse_url, default="")
+    deep = luigi.BoolParameter(description="with --bucket: fetch the versions and load them")
 
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
-        with explain_os_errors(Path(self.base_path)):
-            faults, versions = calls.run(
-                verify_tree, Path(self.base_path), self.versions, threads=threads, report=reporter(self)
-            )
+        if self.bucket:
+            faults, versions = self.look_into_bucket(threads)
+        else:
+            with explain_os_errors(Path(self.base_path)):
+                faults, versions = calls.run(
+                    verify_tree, Path(self.base_path), self.versions, threads=threads, report=reporter(self)
+                )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
+
+    def look_into_bucket(self, threads: int) -> tuple[list[Fault], list[Verified]]:
+        """What is missing, and each version as it was found."""
+        stored, verified = find_stored(open_store(self.bucket, self.endpoint_url)), []
+        missing = [Fault(str(number), ERROR, "is not there") for number in self.versions if number not in stored]
+        if not stored:
+            missing.append(Fault("", ERROR, f"{self.bucket} holds no version"))
+        wanted = [stored[number] for number in self.versions or stored if number in stored]
+        for index, version in enumerate(wanted):
+            reporter(self)(index / len(wanted), f"verifying {version.url}")
+            found = verify_stored(version)
+            if self.deep and version.is_whole and not found.faults:
+                with tempfile.TemporaryDirectory() as folder:
+                    pull_version(version, Path(folder))
+                    found = calls.run(verify_version, Path(folder, found.name), threads=threads)
+            verified.append(found)
+        return missing, verified
 
 
 class RebuildVersions(InspectionTask):
@@ -136,6 +167,8 @@ class RebuildVersions(InspectionTask):
                 base_path=scratch / "models",
                 work_dir=scratch,
                 config_path=scratch / "models.config",
+                bucket="",
+                host="",
             )
         except InvalidParameter as error:
             return Fault(folder.name, ERROR, f"cannot be made again: {error}")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from tasks.errors import VerificationFailed, VersionConflict
 from tasks.storage import publishing
-from tasks.storage.object_store import Entry
-from tasks.versions.bucket import CLAIM, SAVED_MODEL, Moved, StoredVersion, each, sha256_of, tell_other
+from tasks.storage.object_store import Entry, ObjectStore
+from tasks.versions.bucket import CLAIM, SAVED_MODEL, Moved, StoredVersion, each, look_up, sha256_of, tell_other
 from tasks.versions.manifest import MANIFEST, Manifest, find_damage, read_manifest
 from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, compare_files
-from tasks.versions.wanted_version import find_namesake
+from tasks.versions.wanted_version import WantedVersion, find_namesake
 
 
 def is_pulled(stored: StoredVersion, base_path: Path) -> bool:
@@ -64,6 +64,27 @@ def fetch_version(
         lambda name: moved(int(manifest.files[name]["bytes"])),
     )
     return manifest
+
+
+def fetch_wanted(store: ObjectStore, wanted: WantedVersion, directory: Path) -> Manifest | None:
+    """Fill an empty folder with a version as it is asked for, if the bucket has one of that number; None if not.
+
+    Raises:
+        VersionConflict: the one in the bucket has another recipe, or does not pass the gate.
+        VerificationFailed: see `fetch_version`.
+    """
+    stored = look_up(store, wanted.version)
+
+    def check(manifest: Manifest) -> None:
+        if mismatch := wanted.mismatch_of(manifest):
+            raise VersionConflict(
+                f"{stored.url} is there{mismatch}. A version in a bucket never changes: give the new recipe another "
+                "version number, ask for the recipe that is there, or take that one out with WithdrawVersions"
+            )
+
+    if CLAIM in stored.entries and not stored.is_whole:
+        check(stored.read()[0])  # nothing is trained for a number that belongs to another recipe
+    return fetch_version(stored, directory, check) if stored.is_whole else None
 
 
 def find_obstacle(stored: StoredVersion, base_path: Path) -> str | None:

@@ -58,10 +58,14 @@ class ListOfStringsParameter(luigi.Parameter):
 
 
 class DistributionParameter(luigi.Parameter):
-    """A setting of `[distribution]` in luigi.cfg, unless it is given; given as an empty text, there is none."""
+    """A setting of `[distribution]` in luigi.cfg, unless it is given; given as an empty text, there is none.
 
-    def __init__(self, description: str, read: Callable[[str], str] = str) -> None:
-        super().__init__(default=None, description=f"{description}; default: as in [distribution]")
+    With `default=""`, luigi.cfg does not count.
+    """
+
+    def __init__(self, description: str, read: Callable[[str], str] = str, default: str | None = None) -> None:
+        told = description if default is not None else f"{description}; default: as in [distribution]"
+        super().__init__(default=default, description=told)
         self._read = read
 
     def serialize(self, x: str | None) -> str:
