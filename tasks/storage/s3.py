@@ -77,6 +77,8 @@ class S3Store:
                     raise BucketFailed(f"{self.url}/{key}: the connection broke {ATTEMPTS} times: {error}") from error
                 time.sleep(2**failures / 4)
                 rest = {"Range": f"bytes={done}-", "IfMatch": answer["ETag"]}
+            except BotoCoreError as error:  # S3's own checksum, if it has one, is compared at the end
+                raise BucketFailed(f"{self.url}/{key}: {error}") from error
             else:
                 return
 
@@ -128,7 +130,7 @@ class S3Store:
                 f"{self.url}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE ({error})"
             ) from error
         except BotoCoreError as error:
-            raise BucketFailed(f"{where}: no answer{at}: {error}") from error
+            raise BucketFailed(f"{where}: failed{at}: {error}") from error
 
 
 @lru_cache(maxsize=8)
