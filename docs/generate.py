@@ -37,6 +37,7 @@ REFUSED_IF_MISSING = {
     ("PromoteVersion", "label"),
     ("RollBack", "label"),
     ("ConfirmRollout", "server"),
+    ("WithdrawVersions", "versions"),
 }
 CORE_OPTIONS = {name.replace("_", "-") for name, _ in luigi.interface.core.get_params()}
 

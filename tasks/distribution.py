@@ -16,6 +16,7 @@ from tasks.recipes.checks import whole_number
 from tasks.serving.config_file import find_model, labels, parse_config
 from tasks.storage import checksums
 from tasks.storage.object_store import ALLOWED, ObjectStore, open_store
+from tasks.versions import numbers
 from tasks.versions.bucket import StoredVersion, fetch, find_stored, is_same
 from tasks.versions.manifest import read_manifest
 from tasks.versions.numbers import MOST_VERSIONS, format_versions
@@ -207,12 +208,16 @@ class PullVersions(FollowingTask):
 class WithdrawVersions(FollowingTask):
     """Versions are taken out of a bucket; what was pulled from there stays. Not while somebody pushes them."""
 
+    versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10")
+
     def is_so(self) -> bool:
         if not self.versions:
-            raise InvalidParameter("versions: none given; allowed are those to take out, such as 1,2,3 or 1-10")
+            raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
         return not find_stored(self.store).keys() & set(self.versions)
 
     def change(self) -> None:
+        if self.is_so():
+            return
         pointing = {number: label for label, number in self.find_labels().items()}
         for number in self.versions:
             if number in pointing:

@@ -230,7 +230,7 @@ class TestWithdrawing:
 
     def test_never_all_by_default(self, run):
         """The versions have to be named."""
-        assert "versions: none given; allowed are those to take out" in told(run("WithdrawVersions", check=30))
+        assert "versions: none given; allowed are positive whole numbers" in told(run("WithdrawVersions", check=30))
 
 
 class TestVerifying:

@@ -18,7 +18,7 @@ import pytest
 
 import tasks
 from tasks.serving.config_file import find_model, read_config
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, ROOT, names_in
 from tests.docs.pages import NAMES, PAGES, blocks
 from tests.serving.config_server import ConfigServer
 
@@ -133,6 +133,7 @@ def test_every_page_with_commands_is_followed():
         "docs/recipes.md",
         "docs/publishing.md",
         "docs/verification.md",
+        "docs/distribution.md",
         OPERATIONS,
         RELEASING,
     }
@@ -176,6 +177,13 @@ def test_verification(reader):
     printed = [text for block, text in reader.follow("docs/verification.md") if block.language == "sh"]
     assert "3                    good" in printed[0]
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
+
+
+def test_distribution(reader):
+    """Versions go to a folder that stands for a bucket, and the newest two come from there."""
+    printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
+    assert ["good"] * 3 == [line.split()[1] for line in printed[-1].splitlines()[1:]]
+    assert ["2", "3"] == names_in(reader.directory / "served" / "mnist")
 
 
 def test_releasing(reader):
