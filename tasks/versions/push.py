@@ -92,8 +92,11 @@ def check_local(directory: Path, number: int) -> Manifest:
     """The manifest of a version here, all of whose files are as it says; raises VerificationFailed."""
     manifest = read_manifest(directory)
     if manifest is None:
-        what = f"has no {CLAIM} that can be read" if directory.is_dir() else "is not there"
-        raise VerificationFailed(f"{directory}: {what}; only versions that this pipeline has made can be pushed")
+        if not directory.is_dir():
+            raise VerificationFailed(f"{directory}: there is no such version")
+        raise VerificationFailed(
+            f"{directory}: has no {CLAIM} that can be read; only versions that this pipeline has made can be pushed"
+        )
     problem = find_harm(number, manifest)
     links = [name for name in (*manifest.files, CLAIM) if not problem and _has_link(directory, name)]
     if problem or links:

@@ -175,7 +175,7 @@ class TestHere:
 
     def test_no_version(self, store, tmp_path):
         """One that is not there, and one that was made elsewhere."""
-        with pytest.raises(VerificationFailed, match="4: is not there"):
+        with pytest.raises(VerificationFailed, match="4: there is no such version"):
             push_version(store, tmp_path / "4", 4)
         (tmp_path / "4").mkdir()
         with pytest.raises(VerificationFailed, match="only versions that this pipeline has made can be pushed"):
