@@ -1,5 +1,7 @@
 """What S3 and the way to it do wrong: it is tried again, and told in one line when that does not help."""
 
+import multiprocessing
+
 import pytest
 
 from tasks.errors import BucketFailed, InvalidParameter
@@ -47,6 +49,24 @@ def test_more_than_a_page_is_listed(s3, bucket, content):
     s3.ask("requests")
     assert {f"{number}/a" for number in range(1, 1002)} == {entry.key for entry in bucket.list()}
     assert ["GET", "GET"] == s3.ask("requests")
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 and later, as pytest has threads
+def test_a_forked_process_speaks_for_itself(bucket, content):
+    """Luigi forks its workers: a child does not use its parent's connections, nor do two children each other's."""
+    create(bucket, content)
+
+    def read_often():
+        for _ in range(5):
+            assert content.read_bytes() == b"".join(bucket.get("1/a"))
+
+    children = [multiprocessing.get_context("fork").Process(target=read_often) for _ in range(2)]
+    for child in children:
+        child.start()
+    read_often()
+    for child in children:
+        child.join(60)
+    assert [0, 0] == [child.exitcode for child in children]
 
 
 class TestTriedAgain:
