@@ -8,6 +8,7 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 
 import logging
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,8 @@ from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.serving.baseline import find_baseline
 from tasks.storage import checksums, publishing
-from tasks.storage.object_store import open_store
 from tasks.versions import numbers
 from tasks.versions.compatibility import Baseline
-from tasks.versions.manifest import Manifest
-from tasks.versions.pull import fetch_wanted
-from tasks.versions.push import push_version
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring.base_tasks import (
     CompletedTask,
@@ -47,7 +44,7 @@ from tasks.wiring.parameters import (
 )
 from tasks.wiring.progress import reporter
 from tasks.wiring.records import recorded
-from tasks.wiring.run_here import run_here
+from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +176,7 @@ class TrainModel(CompletedTask, TrainingParameters):
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
 
 
-class ExportVersion(CompletedTask, ExportParameters):
+class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
@@ -194,14 +191,8 @@ class ExportVersion(CompletedTask, ExportParameters):
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
         calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
-        if self.bucket:
-            return {}  # another host may make the version meanwhile: run() looks into the bucket before it trains
-        return {"dataset": self.needed_dataset, "training": self.needed_training}
-
-    @property
-    def resources(self) -> dict[str, int]:
-        """With a bucket, the right to make this version, which the hosts' scheduler gives to one of them at a time."""
-        return {f"{self.bucket}/{self.version}": 1} if self.bucket else {}
+        # with a bucket, another host may make the version meanwhile: run() looks there before it trains
+        return {} if self.bucket else {"dataset": self.needed_dataset, "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
@@ -226,30 +217,20 @@ class ExportVersion(CompletedTask, ExportParameters):
 
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
+        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
         with recorded(self, self.work_dir) as record:
             try:
                 with publishing.publish_directory(wanted.path) as aside:
-                    fetched = self.bucket and fetch_wanted(open_store(self.bucket, self.endpoint_url), wanted, aside)
-                    manifest = fetched or self.make(aside, wanted, baseline, record)
+                    make = partial(
+                        calls.run, export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
+                    )
+                    manifest, compared = self.share(wanted, aside, self.needed_training, make)
             except FileExistsError:
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
                 return
-            record.update(accuracies=manifest.accuracies, **({"pulled_from": self.bucket} if fetched else {}))
-        logger.info("%s %s", f"Pulled from {self.bucket}:" if fetched else "Published", manifest.summary())
-
-    def make(self, aside: Path, wanted: WantedVersion, baseline: Baseline | None, record: dict[str, Any]) -> Manifest:
-        """Fill `aside` with the version; with a bucket it is trained here, and in the bucket before anyone sees it."""
-        if self.bucket:
-            run_here(self.needed_training, shown_by=self)
-        reporter(self)(0.1, "writing and measuring the SavedModel")
-        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
-        manifest, record["comparison"] = calls.run(
-            export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
-        )
-        if self.bucket:
-            push_version(open_store(self.bucket, self.endpoint_url), aside, self.version)
-        return manifest
+            record.update(accuracies=manifest.accuracies, comparison=compared)
+        logger.info("Published %s", manifest.summary())
 
 
 class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):

@@ -5,7 +5,7 @@ import time
 
 import luigi
 
-from tasks.wiring.run_here import run_here
+from tasks.wiring.sharing import run_here
 from tests.conftest import names_in
 
 
