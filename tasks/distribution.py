@@ -27,12 +27,13 @@ from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
+    FlagParameter,
     FolderParameter,
     HostParameter,
     ListOfStringsParameter,
     VersionsParameter,
 )
-from tasks.wiring.progress import transfer
+from tasks.wiring.progress import Reporter, counted, megabytes, transfer
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ MOST_CONFIG_BYTES = 1 << 20
 class DistributionTask(ReportedTask, BucketParameters):
     """Something that shall be so of a bucket, or of what lies in one."""
 
+    shown: tuple[str, ...] = ("versions",)
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
     _has_run = False
@@ -62,15 +64,15 @@ class DistributionTask(ReportedTask, BucketParameters):
     def run(self) -> None:
         if self._met is not None:
             raise self._met
-        self.change()
+        Reporter(self).finish(self.change())
         self._has_run = True
 
     def is_so(self) -> bool:
         """Whether what is wanted is so."""
         raise NotImplementedError
 
-    def change(self) -> None:
-        """Make it so."""
+    def change(self) -> str:
+        """Make it so; gives what has changed, in words and numbers alone, as the scheduler's page takes it for HTML."""
         raise NotImplementedError
 
     @property
@@ -85,13 +87,13 @@ class PushVersions(DistributionTask):
     """Versions of the tree are in a bucket, whole and verified."""
 
     base_path = FolderParameter(default="models/mnist", description="the folder with the versions")
-    with_config = luigi.BoolParameter(description="the server's config file, too, for PullVersions --label")
+    with_config = FlagParameter(description="the server's config file, too, for PullVersions --label")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
 
     def is_so(self) -> bool:
         return not self.find_missing() and (not self.with_config or self.has_config())
 
-    def change(self) -> None:
+    def change(self) -> str:
         missing = {number: Path(self.base_path, str(number)) for number in self.find_missing()}
         manifests = [manifest for folder in missing.values() if (manifest := read_manifest(folder))]
         total = sum(int(entry["bytes"]) for manifest in manifests for entry in manifest.files.values())
@@ -104,6 +106,7 @@ class PushVersions(DistributionTask):
             config_path = Path(self.config_path)
             self.store.create(CONFIG, config_path, sha256=checksums.sha256(config_path), replace=True)
             logger.info("Pushed %s to %s", config_path, self.bucket)
+        return f"{counted(len(missing), 'version')} pushed, {megabytes(total)}"
 
     def find_missing(self) -> list[int]:
         """The versions that are asked for and are not in the bucket as they are here."""
@@ -159,6 +162,7 @@ class FollowingTask(DistributionTask):
 class PullVersions(FollowingTask):
     """Versions of a bucket are in a folder that a server watches: whole and verified, or not at all."""
 
+    shown = ("versions", "host")
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     newest = CheckedParameter(whole_number(0, MOST_VERSIONS), 0, "how many of the newest; 0: as the other options say")
     label = ListOfStringsParameter(default=(), description="the versions that these labels point at, such as stable")
@@ -167,7 +171,7 @@ class PullVersions(FollowingTask):
     def is_so(self) -> bool:
         return all(is_pulled(stored, Path(self.base_path)) for stored in self.find_wanted())
 
-    def change(self) -> None:
+    def change(self) -> str:
         wanted = {stored.number: stored for stored in self.find_wanted()}
         missing = {number: stored for number, stored in wanted.items() if not is_pulled(stored, Path(self.base_path))}
         total = sum(entry.bytes for stored in missing.values() for entry in stored.entries.values())
@@ -175,6 +179,7 @@ class PullVersions(FollowingTask):
             for_each(missing, lambda number: pull_version(missing[number], Path(self.base_path), moved))
         if missing:
             logger.info("Pulled %s from %s to %s", format_versions(tuple(missing)), self.bucket, self.base_path)
+        return f"{counted(len(missing), 'version')} pulled, {megabytes(total)}"
 
     def find_wanted(self) -> list[StoredVersion]:
         """What the bucket has of the versions that are asked for; raises InvalidParameter if it lacks one."""
@@ -215,9 +220,9 @@ class WithdrawVersions(FollowingTask):
             raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
         return not find_stored(self.store).keys() & set(self.versions)
 
-    def change(self) -> None:
+    def change(self) -> str:
         if self.is_so():
-            return
+            return "nothing was to be taken out"
         pointing = {number: label for label, number in self.find_labels().items()}
         for number in self.versions:
             if number in pointing:
@@ -228,6 +233,7 @@ class WithdrawVersions(FollowingTask):
         for number in self.versions:
             withdraw_version(self.store, number)
         logger.info("Took %s out of %s", format_versions(self.versions), self.bucket)
+        return f"{counted(len(self.versions), 'version')} taken out"
 
 
 def for_each(numbers: Iterable[int], move: Callable[[int], None]) -> None:

@@ -11,12 +11,10 @@ import secrets
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import luigi
 
 from tasks.data.dataset import DATASETS
 from tasks.errors import InvalidParameter, VerificationFailed
@@ -25,17 +23,18 @@ from tasks.execution.computations import verify_tree, verify_version
 from tasks.execution.lineage import digest
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
+from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
 from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.object_store import open_store, parse_url
 from tasks.versions.bucket import find_stored
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.pull import pull_version, verify_stored
-from tasks.versions.tree import ERROR, Fault, Verified, served_names
+from tasks.versions.tree import ERROR, WARNING, Fault, Verified, served_names
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import DistributionParameter, FolderParameter, VersionsParameter
-from tasks.wiring.progress import reporter
+from tasks.wiring.parameters import DistributionParameter, FlagParameter, FolderParameter, VersionsParameter
+from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 
 SHAPING = {name for name, key in KEYS.items() if key.shapes}
@@ -44,6 +43,7 @@ SHAPING = {name for name, key in KEYS.items() if key.shapes}
 class InspectionTask(ReportedTask):
     """A look at the versions of a base path."""
 
+    shown = ("versions",)
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
@@ -60,8 +60,8 @@ class InspectionTask(ReportedTask):
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
-            count = f"{len(errors)} error{'' if len(errors) == 1 else 's'}"
-            raise VerificationFailed(f"{getattr(self, 'bucket', '') or self.base_path}: {count}; the first: {first}")
+            where = getattr(self, "bucket", "") or self.base_path
+            raise VerificationFailed(f"{where}: {counted(len(errors), 'error')}; the first: {first}")
         self.done = True
 
 
@@ -72,22 +72,30 @@ class VerifyVersions(InspectionTask, BucketParameters):
     --deep they are fetched and loaded, too. Prints a table; fails if it finds an error.
     """
 
+    config_path = FolderParameter(
+        default="models/models.config", description="the server's config file; foreign.json beside it has checksums"
+    )
     bucket = DistributionParameter("look into this bucket instead of the base path", parse_url, default="")
-    deep = luigi.BoolParameter(description="with --bucket: fetch the versions and load them")
+    deep = FlagParameter(description="with --bucket: fetch the versions and load them")
 
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
+        report = Reporter(self, "verifying")
         if self.bucket:
-            faults, versions = self.look_into_bucket(threads)
+            faults, versions = self.look_into_bucket(threads, report)
         else:
-            with explain_os_errors(Path(self.base_path)):
+            base_path = Path(self.base_path)
+            promoted = read_records(Path(self.config_path).resolve(), base_path)
+            with explain_os_errors(base_path):
                 faults, versions = calls.run(
-                    verify_tree, Path(self.base_path), self.versions, threads=threads, report=reporter(self)
+                    verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=report
                 )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
+        warnings = sum(fault.severity == WARNING for fault in faults)
+        report.finish(f"{counted(len(versions), 'version')} verified, {counted(warnings, 'warning')}")
 
-    def look_into_bucket(self, threads: int) -> tuple[list[Fault], list[Verified]]:
+    def look_into_bucket(self, threads: int, report: Reporter) -> tuple[list[Fault], list[Verified]]:
         """What is missing, and each version as it was found."""
         stored, verified = find_stored(open_store(self.bucket, self.endpoint_url)), []
         missing = [Fault(str(number), ERROR, "is not there") for number in self.versions if number not in stored]
@@ -95,7 +103,7 @@ class VerifyVersions(InspectionTask, BucketParameters):
             missing.append(Fault("", ERROR, f"{self.bucket} holds no version"))
         wanted = [stored[number] for number in self.versions or stored if number in stored]
         for index, version in enumerate(wanted):
-            reporter(self)(index / len(wanted), f"verifying {version.url}")
+            report(index / len(wanted), f"{index} of {len(wanted)} versions verified")
             found = verify_stored(version)
             if self.deep and version.is_whole and not found.faults:
                 with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +133,7 @@ class RebuildVersions(InspectionTask):
                 shutil.rmtree(older, ignore_errors=True)
         exports = {folder: self.make_again(folder, manifest, scratch) for folder, manifest in self.found.items()}
         tasks = {folder: made for folder, made in exports.items() if isinstance(made, ExportVersion)}
+        report = Reporter(self, f"making {counted(len(tasks), 'version')} again")
         yield [
             PrepareDataset(dataset=name, work_dir=self.work_dir) for name in {task.dataset for task in tasks.values()}
         ]
@@ -140,30 +149,19 @@ class RebuildVersions(InspectionTask):
         lines = [f"{'version':<20} made again"]
         lines += [f"{folder.name:<20} {'differs' if folder.name in differing else 'equal'}" for folder in exports]
         self.conclude(lines, faults)
+        report.finish(f"{counted(len(exports), 'version')} made again, each byte the same")
 
     @cached_property
     def found(self) -> dict[Path, Manifest]:
         """The versions that have a manifest."""
-        base_path = Path(self.base_path)
-        served = served_names(base_path)
-        missing = [version for version in self.versions if version not in served]
-        if missing or not served:
-            raise InvalidParameter(f"{base_path}: there is no version {', '.join(map(str, missing)) or 'at all'}")
-        folders = [base_path / name for number, name in served.items() if not self.versions or number in self.versions]
+        folders = find_folders(Path(self.base_path), self.versions)
         return {folder: manifest for folder in folders if (manifest := read_manifest(folder)) is not None}
 
     def make_again(self, folder: Path, manifest: Manifest, scratch: Path) -> ExportVersion | Fault:
         """The task that makes a version again; a fault if nothing can."""
         try:
-            dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
-            if dict(manifest.dataset_checksums) != dataset.checksums:
-                raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
-            if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
-                raise InvalidParameter("its manifest holds no recipe of this release")
-            return ExportVersion(
-                **manifest.recipe,
-                version=manifest.model_version,
-                min_accuracy=0.0,
+            return task_that_made(
+                manifest,
                 base_path=scratch / "models",
                 work_dir=scratch,
                 config_path=scratch / "models.config",
@@ -183,6 +181,25 @@ class RebuildVersions(InspectionTask):
         changed = [f"{name} {before.get(name)}, here {version}" for name, version in now.items()]
         why = f" (made with {'; '.join(changed)})" if dict(before) != now else ""
         return Fault(folder.name, ERROR, f"made again, it differs in {', '.join(differing)}{why}")
+
+
+def find_folders(base_path: Path, versions: Sequence[int]) -> list[Path]:
+    """The entries from which a server loads these versions, or all, oldest first; raises InvalidParameter."""
+    served = served_names(base_path)
+    missing = [version for version in versions if version not in served]
+    if missing or not served:
+        raise InvalidParameter(f"{base_path}: there is no version {', '.join(map(str, missing)) or 'at all'}")
+    return [base_path / name for number, name in served.items() if not versions or number in versions]
+
+
+def task_that_made(manifest: Manifest, **places: Path | str) -> ExportVersion:
+    """The task that makes a version from the recipe in its manifest; raises InvalidParameter if nothing can."""
+    dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
+    if dict(manifest.dataset_checksums) != dataset.checksums:
+        raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
+    if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
+        raise InvalidParameter("its manifest holds no recipe of this release")
+    return ExportVersion(**manifest.recipe, version=manifest.model_version, min_accuracy=0.0, **places)
 
 
 def table(versions: Iterable[Verified], faults: Iterable[Fault]) -> list[str]:

@@ -7,7 +7,6 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 """
 
 import logging
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
-from tasks.execution.lineage import dataset_folder, lineage
+from tasks.execution.lineage import dataset_folder, lineage, schedule_end
 from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
@@ -31,10 +30,10 @@ from tasks.wiring.base_tasks import (
     CompletedTask,
     DataParameters,
     ExportParameters,
+    RecipeTask,
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
@@ -42,7 +41,7 @@ from tasks.wiring.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.wiring.progress import reporter
+from tasks.wiring.progress import Reporter, counted, megabytes
 from tasks.wiring.records import recorded
 from tasks.wiring.sharing import SharedVersion
 
@@ -52,6 +51,7 @@ logger = logging.getLogger(__name__)
 class DownloadDataset(CompletedTask, DataParameters):
     """The four archives of a dataset, fetched from the first mirror that gives the right bytes."""
 
+    shown = ("dataset",)
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
     mirrors = ListOfStringsParameter(
         default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
@@ -72,15 +72,20 @@ class DownloadDataset(CompletedTask, DataParameters):
         from tasks.data import digits, download
 
         dataset = find_dataset(self.dataset)
+        report = Reporter(self, "fetching 4 files")
         with recorded(self, self.work_dir):
             if dataset.is_embedded:
                 digits.write_archives(dataset, self.directory)
             else:
-                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
+                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
+        size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
+        report.finish(f"{len(dataset.archives)} files, {megabytes(size)}")
 
 
 class PrepareDataset(CompletedTask, DataParameters):
     """The archives decoded and split into arrays that any number of trainings map into memory."""
+
+    shown = ("dataset",)
 
     def requires(self) -> luigi.Task:
         return self.clone(DownloadDataset)
@@ -101,9 +106,10 @@ class PrepareDataset(CompletedTask, DataParameters):
 
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
-        reporter(self)(0.0, "decoding the archives")
+        report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
-            arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+            counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+        report.finish(f"images: {', '.join(f'{count} {split}' for split, count in counts.items())}")
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -114,6 +120,7 @@ class TrainModel(CompletedTask, TrainingParameters):
     that share a recipe all find what is already there; the bits are the same as without a stop.
     """
 
+    shown = ("model", "training_iteration")
     total_iterations = CheckedParameter(
         whole_number(0, MOST_ITERATIONS), 0, "iterations after which the schedule ends; 0: with this segment, or never"
     )
@@ -127,21 +134,13 @@ class TrainModel(CompletedTask, TrainingParameters):
 
     @property
     def schedule_end(self) -> int:
-        """After how many iterations the schedule ends; 0 for one that does not, or its training could not be shared."""
-        if self.schedule == "constant":
-            return 0
-        if self.total_iterations and self.total_iterations < self.training_iteration:
-            raise InvalidParameter(
-                f"total_iterations = {self.total_iterations}: allowed are 0 and whole numbers from "
-                f"{self.training_iteration:,} (training_iteration) to {MOST_ITERATIONS:,}"
-            )
-        return int(self.total_iterations or self.training_iteration)
+        """After how many iterations the schedule ends; 0 for one that does not."""
+        return schedule_end(self.learning_rate_schedule, self.training_iteration, self.total_iterations)
 
     @property
     def directory(self) -> Path:
         """Where the segment lies."""
-        training = lineage(self.recipe, self.schedule_end)
-        return Path(self.work_dir, "training", training, str(self.training_iteration))
+        return Path(self.work_dir, "training", lineage(self.recipe, self.schedule_end), str(self.training_iteration))
 
     def output(self) -> luigi.LocalTarget:
         return luigi.LocalTarget(self.directory)
@@ -152,26 +151,24 @@ class TrainModel(CompletedTask, TrainingParameters):
     def run(self) -> None:
         if self.directory.exists():
             logger.warning("%s is damaged; this segment is trained again", self.directory)
-        cores = os.cpu_count() or 1
-        if self.threads > cores:
-            logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
-        needed = self.requires()
-        previous = needed.get("previous")
+        self.warn_of_threads()
+        previous = self.requires().get("previous")
         start = previous.training_iteration if previous else 0
         if previous:
             logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
+        report = Reporter(self, f"iteration {start} of {self.training_iteration}", start / self.training_iteration)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
                 calls.run(
                     train_segment,
                     aside,
                     self.recipe,
-                    needed["dataset"].directory,
+                    self.clone(PrepareDataset).directory,
                     total_iterations=self.schedule_end,
                     start=start,
                     previous=previous and previous.directory,
                     threads=self.threads,
-                    report=reporter(self),
+                    report=report,
                 )
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
 
@@ -179,6 +176,7 @@ class TrainModel(CompletedTask, TrainingParameters):
 class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
+    shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
     def output(self) -> WantedVersion:
@@ -202,6 +200,7 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
             self.version,
             Path(self.config_path),
             max_regression=self.max_regression,
+            max_regression_p=self.max_regression_p,
             allow_signature_change=self.allow_signature_change,
         )
 
@@ -218,6 +217,7 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
         trained, arrays = self.needed_training.directory, self.needed_dataset.directory
+        report = Reporter(self)
         with recorded(self, self.work_dir) as record:
             try:
                 with publishing.publish_directory(wanted.path) as aside:
@@ -228,14 +228,17 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
             except FileExistsError:
                 wanted.check_publishable()
                 logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
+                report.finish("published by another process meanwhile")
                 return
-            record.update(accuracies=manifest.accuracies, comparison=compared)
+            record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
+        report.finish(f"{manifest.measured}, {megabytes(manifest.size)}")
 
 
-class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
+class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
+    shown = ("versions",)
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -247,3 +250,6 @@ class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
 
     def requires(self) -> list[luigi.Task]:
         return self.exports
+
+    def run(self) -> None:
+        Reporter(self).finish(counted(len(self.exports), "version"))

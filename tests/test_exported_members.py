@@ -38,6 +38,7 @@ for module in sys.argv[1:]:
 def test_the_public_names_are_these():
     """What `tasks` exports is what command lines and other people's tasks rest on."""
     assert tasks.__all__ == [
+        "CompareVersions",
         "ConfirmRollout",
         "DownloadDataset",
         "ExportAllVersions",
@@ -48,6 +49,7 @@ def test_the_public_names_are_these():
         "PushVersions",
         "QuarantineVersion",
         "RebuildVersions",
+        "RemoveLabel",
         "RetireVersions",
         "RollBack",
         "TrainModel",

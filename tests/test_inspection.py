@@ -7,6 +7,7 @@ import pytest
 
 from tasks.execution.lineage import digest
 from tasks.storage import checksums
+from tasks.versions.evidence import mcnemar_p
 from tests.buckets import edit_manifest
 from tests.conftest import CommandLine, last_line, names_in, read_tree
 
@@ -182,6 +183,9 @@ class TestGates:
         result = run(*arguments, "--max-regression", "0.01", check=30)
         assert "version 3 is not published: its validation accuracy of 0." in last_line(result)
         assert "is more than max_regression = 0.01 below the " in last_line(result)
+        result = run(*arguments, "--max-regression-p", "0.05", check=30)
+        assert "(stable); exact McNemar's p = " in last_line(result)
+        assert last_line(result).endswith(", max_regression_p = 0.05")
         assert before == read_tree(run.base)
         run(*arguments, "--warmup-records", "1", check=0)
         record = run.records()[-1]
@@ -193,6 +197,8 @@ class TestGates:
         _label(run, 2)
         run("ExportVersion", "--version", "3", "--max-regression", "0.1", check=0)
         comparison = run.records()[-1]["comparison"]
+        evidence = [comparison.pop(name) for name in ("only_right", "only_baseline_right", "p")]
+        assert mcnemar_p(*evidence[:2]) == evidence[2]
         manifests = [
             json.loads((run.base / name / "assets.extra" / "manifest.json").read_text())["metrics"]["validation"]
             for name in "23"
@@ -248,6 +254,7 @@ class TestSettings:
             ("warmup-records", "-1", "a whole number from 0 to 1,000"),
             ("max-regression", "2", "a number from 0 to 1"),
             ("max-regression", "nan", "a number from 0 to 1"),
+            ("max-regression-p", "1.5", "a number from 0 to 1"),
         ],
     )
     def test_a_value_that_is_not_allowed(self, run_here, option, value, allowed):

@@ -24,6 +24,7 @@ RETRIES = 2  # pooch waits 1 s before the first and 2 s before the second
 WORTH_ANOTHER_ATTEMPT = {408, 425, 429, *range(500, 600)}  # HTTP status
 
 Report = Callable[[float, str], None]
+PartReport = Callable[[int, int], None]  # bytes that have arrived, and in all
 
 
 def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *, report: Report) -> None:
@@ -39,8 +40,10 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
         if archive.lies_in(directory):
             continue
 
-        def report_part(fraction: float, text: str, done: int = number) -> None:
-            report((done + fraction) / len(dataset.archives), text)
+        def report_part(arrived: int, total: int, done: int = number) -> None:
+            count = len(dataset.archives)
+            text = f"file {done + 1} of {count}, {arrived / 1e6:.1f} of {total / 1e6:.1f} MB"
+            report((done + min(1.0, arrived / total)) / count, text)
 
         reasons = []
         if (directory / archive.name).is_file():
@@ -65,7 +68,7 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
             )
 
 
-def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
+def _fetch_from(archive: Archive, mirror: str, directory: Path, report: PartReport) -> None:
     """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it gets its name."""
     is_web = urlparse(mirror).scheme in {"http", "https"}
     with publishing.scratch_directory(directory / archive.name) as scratch:
@@ -82,7 +85,7 @@ def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) 
         (scratch / archive.name).replace(directory / archive.name)
 
 
-def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> None:
+def _download(url: str, output_file: str, pooch_: Any, *, report: PartReport) -> None:
     """Stream `url` into `output_file`; refuse at once what another attempt would not change."""
     bar = _ProgressBar(Path(urlparse(url).path).name, report)
     try:
@@ -118,9 +121,8 @@ def _refuse_page(path: str) -> None:
 class _ProgressBar(tqdm):
     """A bar on a terminal (nowhere else), which also tells `report` how much has arrived."""
 
-    def __init__(self, name: str, report: Report) -> None:
+    def __init__(self, name: str, report: PartReport) -> None:
         super().__init__(desc=name, unit="B", unit_scale=True, ncols=79, leave=True, disable=None)
-        self.name = name
         self.report = report
         self.arrived = 0
 
@@ -132,7 +134,7 @@ class _ProgressBar(tqdm):
         """Count `n` more bytes."""
         self.arrived += int(n or 0)
         if self.total:
-            self.report(min(1.0, self.arrived / self.total), f"{self.name}: {self.arrived:,} of {self.total:,} bytes")
+            self.report(self.arrived, self.total)
         return super().update(n)
 
     def reset(self, total: float | None = None) -> None:

@@ -95,6 +95,7 @@ def _answer(connection: Connection, failure: Exception | None) -> bytes:
         return pickle.dumps(("result", result))
     except Exception as error:  # noqa: BLE001 - the caller raises it
         text = "".join(traceback.format_exception(error))
+        error.__cause__ = error.__context__ = None  # tblib, where it is installed, pickles them; gRPC's cannot be
         if type(error).__module__.split(".")[0] in OWN:
             with contextlib.suppress(Exception):
                 sent = pickle.dumps(("failed", (error, text)))

@@ -60,13 +60,13 @@ def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) 
     publishing.publish_file(path, text.encode(), before_rename=before_rename)
 
 
-def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
+def find_model(config: Any, base_path: Path | str, name: str = "") -> Any:
     """The entry of the model that is served from `base_path`, of several the one of that name or the first."""
-    return next((entry for entry in find_models(config, base_path) if name in {None, entry.name}), None)
+    return next((entry for entry in find_models(config, base_path) if name in {"", entry.name}), None)
 
 
-def find_models(config: Any, base_path: Path) -> list[Any]:
-    """The entries of all models that are served from `base_path`."""
+def find_models(config: Any, base_path: Path | str) -> list[Any]:
+    """The entries of all models that are served from `base_path`, as the file has it."""
     wanted = os.path.realpath(base_path)
     return [entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted]
 

@@ -6,6 +6,7 @@ The same recipe on the same data gives the same manifest, byte for byte; when, w
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from tasks.recipes.recipe import KEYS, Recipe
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
+
+Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
 
 OTHER_KEYS = tuple(name for name, key in KEYS.items() if key.shapes and key.section != "recipe")
 
@@ -28,7 +31,7 @@ class Manifest:
     dataset_checksums: Mapping[str, str]
     metrics: Mapping[str, Mapping[str, Any]]  # by split
     signatures: Mapping[str, Any]
-    files: Mapping[str, Mapping[str, int | str]]  # all but the manifest, with size and SHA-256
+    files: Files  # all but the manifest
     made_with: Mapping[str, str]
     schema_version: int = SCHEMA_VERSION
 
@@ -41,6 +44,16 @@ class Manifest:
     def accuracies(self) -> dict[str, float]:
         """Split -> accuracy, a fraction."""
         return {split: float(entry["accuracy"]) for split, entry in self.metrics.items()}
+
+    @property
+    def measured(self) -> str:
+        """The accuracies in words: `validation 0.9912, test 0.9919`."""
+        return ", ".join(f"{split} {accuracy:.4f}" for split, accuracy in self.accuracies.items())
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(int(entry["bytes"]) for entry in self.files.values())
 
     def summary(self) -> str:
         """One line for a log."""
@@ -76,8 +89,14 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
 
 
 def made_with() -> dict[str, str]:
-    """The installed versions of what a model is made with; found without importing it."""
-    return {name: metadata.version(name) for name in ("tensorflow", "mnist-versions")}
+    """The installed versions of what a model is made with."""
+    return {name: installed_version(name) for name in ("tensorflow", "mnist-versions")}
+
+
+@lru_cache(maxsize=8)
+def installed_version(package: str) -> str:
+    """The version of an installed package, found without importing it (0.4 ms: once a process)."""
+    return metadata.version(package)
 
 
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
@@ -104,7 +123,8 @@ def parse_manifest(text: bytes) -> Manifest | None:
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        usable = same_schema and manifest.validation_accuracy >= 0
+        tables = manifest.dataset_checksums, manifest.signatures, manifest.files, manifest.made_with
+        usable = same_schema and manifest.validation_accuracy >= 0 and all(isinstance(one, dict) for one in tables)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None

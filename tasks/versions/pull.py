@@ -117,7 +117,7 @@ def verify_stored(stored: StoredVersion) -> Verified:
     for path, entry in here.items():
         if path in manifest.files and entry["bytes"] == manifest.files[path]["bytes"]:
             entry["sha256"] = sha256_of(stored.store, f"{name}/{path}") or "none"
-    return Verified(name, manifest, tuple(compare_files(name, manifest, here)), loads=False)
+    return Verified(name, manifest, tuple(compare_files(name, manifest.files, here)), loads=False)
 
 
 def _explain_half(name: str, entries: Mapping[str, Entry]) -> Iterator[Fault]:

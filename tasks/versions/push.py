@@ -103,7 +103,7 @@ def check_local(directory: Path, number: int) -> Manifest:
         raise VerificationFailed(
             f"{directory}: {problem or f'{links[0]} is a link; its bytes belong to another place'}"
         )
-    faults = compare_files(directory.name, manifest, checksums.list_files(directory))
+    faults = compare_files(directory.name, manifest.files, checksums.list_files(directory))
     for fault in faults:
         if fault.severity == ERROR:
             raise VerificationFailed(f"{directory}: {fault.message}")

@@ -1,7 +1,7 @@
 """The tree that TensorFlow Serving watches: `<base_path>/<version>/`, and what may be said about a version.
 
-The server takes every child of the base path whose name is an int64 for a version and never looks again at one
-that it has seen. So a version that is there is never touched: it either is what is asked for, or in the way.
+The server takes every child of the base path whose name is an int64 for a version, and does not look again at one
+for as long as that stays. So a version that is there is never touched: it either is what is asked for, or in the way.
 """
 
 import os

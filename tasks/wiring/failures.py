@@ -7,6 +7,7 @@ each failed task, wherever that ran, and `_schedule_and_run` is the one function
 
 import json
 import logging
+import textwrap
 import traceback
 from functools import wraps
 from typing import Any
@@ -18,7 +19,9 @@ from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 
 from tasks.errors import PipelineError
+from tasks.wiring.rows import TaskWithRow
 
+WIDTH = 72  # columns of the scheduler's page, which wraps no line of an error
 UNKNOWN = "see Luigi's log above"
 
 luigi_logger = logging.getLogger("luigi-interface")
@@ -39,21 +42,22 @@ def set_up() -> None:
     luigi.interface._schedule_and_run = told  # noqa: SLF001
 
 
-class ReportedTask(luigi.Task):
+class ReportedTask(TaskWithRow):
     """A task whose failure is told again in one line when the run ends, below Luigi's summary."""
 
     broken = ""  # why it cannot be scheduled; the scheduler does not keep that
 
     def on_failure(self, exception: BaseException) -> str:
-        """What the scheduler keeps and its page shows: the line, then the traceback of what has no plain one."""
+        """What the scheduler keeps and its page shows: the reason, then the traceback of what has no plain one."""
         told = told_plainly(exception)
-        line = " ".join((told or f"{type(exception).__name__}: {exception}").split())
-        return line if told else "\n\n".join((line, "".join(traceback.format_exception(exception))))
+        reason = told or f"{type(exception).__name__}: {exception}"
+        wrapped = textwrap.fill(" ".join(reason.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+        return wrapped if told else "\n\n".join((wrapped, "".join(traceback.format_exception(exception))))
 
 
 @ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
 def _remember(task: ReportedTask, exception: BaseException) -> None:
-    task.broken = task.on_failure(exception).partition("\n")[0]
+    task.broken = _first_paragraph(task.on_failure(exception))
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -89,10 +93,21 @@ def _reasons(worker: Any) -> list[str]:
     for task, *_ in worker._add_task_history:  # noqa: SLF001 - as Luigi's summary does
         if task in failed and isinstance(task, ReportedTask):
             kept = worker._scheduler.fetch_error(task.task_id)["error"]  # noqa: SLF001 - the local one or luigid, alike
-            reason = task.broken or str(json.loads(kept or '""')).partition("\n")[0]
+            reason = task.broken or _first_paragraph(str(json.loads(kept or '""')))
             lines.append(f"{task.task_family}: {reason or UNKNOWN}")
-    if tasks["run_by_other_worker"] or tasks["not_run"]:
+    given_up = worker._scheduler.task_list("DISABLED", "") if tasks["not_run"] else {}  # noqa: SLF001
+    waiting = [task for task in tasks["not_run"] if task.task_id in given_up]
+    lines += [
+        f"{task.task_family}: has failed so often that the scheduler does not offer it for a while; "
+        "Re-enable on its page ends that"
+        for task in waiting
+    ]
+    if tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )
     return list(dict.fromkeys(lines))
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())

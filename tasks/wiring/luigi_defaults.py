@@ -1,5 +1,6 @@
 """What Luigi does unless it is told otherwise: its settings and its log."""
 
+import gc
 import logging
 
 import luigi
@@ -45,6 +46,9 @@ def set_up() -> None:
     package_logger.addHandler(_ToLuigi())
     package_logger.propagate = False
     failures.set_up()
+    # What is imported stays: without Python going through all of it again in the end, a run that finds nothing to do
+    # takes a tenth less, and forked workers share its memory
+    gc.freeze()
 
 
 class _ToLuigi(logging.Handler):

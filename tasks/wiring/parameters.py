@@ -1,6 +1,7 @@
 """Parameters that Luigi does not have: sets of versions, folders, checked values, and keys of a recipe."""
 
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,40 @@ class ListOfStringsParameter(luigi.Parameter):
         return ",".join(x)
 
 
+class LabelParameter(luigi.Parameter):
+    """A version label, as the server allows it."""
+
+    def normalize(self, x: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9_]+", x):
+            raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
+        return x
+
+
+class ServerPathParameter(luigi.Parameter):
+    """A base path as a server sees it: absolute, or an address such as gs://bucket/mnist; nothing means not given."""
+
+    def normalize(self, x: str) -> str:
+        if x and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]*://", x):
+            raise InvalidParameter(f"server_base_path {x!r}: allowed is an absolute path, or an address like gs://...")
+        return x.rstrip("/")
+
+
+class FlagParameter(luigi.BoolParameter):
+    """Yes or no: `--apply`, `--apply true` or `--apply false`, as the scheduler's page writes it. No by default."""
+
+    parsing = luigi.BoolParameter.EXPLICIT_PARSING
+
+    def parse(self, x: Any) -> bool:
+        try:
+            return super().parse(x)
+        except ValueError:
+            name = self._attribute_name
+            raise InvalidParameter(f"{name} = {x!r}: allowed are true and false") from None
+
+    def normalize(self, x: Any) -> bool:
+        return self.parse(x)
+
+
 class DistributionParameter(luigi.Parameter):
     """A setting of `[distribution]` in luigi.cfg, unless it is given; given as an empty text, there is none.
 
@@ -110,7 +145,7 @@ class RecipeParameter(luigi.Parameter):
     def __init__(self, key: Key) -> None:
         significant = key.acts_on is not ActsOn.CHECKPOINTS
         super().__init__(default=None, description=key.help, significant=significant, positional=False)
-        self._key = key
+        self.key = key
 
     def parse(self, x: str) -> str | None:
         return x or None
@@ -119,7 +154,7 @@ class RecipeParameter(luigi.Parameter):
         return "" if x is None else str(x)
 
     def normalize(self, x: Any) -> Value | None:
-        return None if x is None else self._key.check.check_value(self._key.name, x)
+        return None if x is None else self.key.check.check_value(self.key.name, x)
 
 
 def distribution_settings() -> dict[str, str]:

@@ -14,6 +14,8 @@ import luigi
 
 from tasks.storage import publishing
 
+RECORDS = "records.jsonl"
+
 
 @contextlib.contextmanager
 def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
@@ -30,4 +32,16 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
         "parameters": task.to_str_params(),
         **more,
     }
-    publishing.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))
+    publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
+
+
+def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
+    """Folder of a version -> when, where and how long it was exported, the last time; unreadable lines are left out."""
+    found = dict[str, dict[str, Any]]()
+    with contextlib.suppress(FileNotFoundError), (work_dir / RECORDS).open("rb") as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                record = json.loads(line)
+                told = {"started": str(record["started"]), "host": str(record["host"])}
+                found[str(record["path"])] = {**told, "seconds": float(record["seconds"])}
+    return found

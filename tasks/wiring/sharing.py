@@ -13,7 +13,7 @@ from tasks.versions.manifest import Manifest
 from tasks.versions.pull import fetch_wanted
 from tasks.versions.push import push_version
 from tasks.versions.wanted_version import WantedVersion
-from tasks.wiring.progress import reporter
+from tasks.wiring.progress import Reporter
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class SharedVersion:
             return fetched, {}
         if store:
             run_here(needed, shown_by=self)
-        reporter(self)(0.1, "writing and measuring the SavedModel")
+        Reporter(self, "writing and measuring the SavedModel")
         made = make()
         if store:
             push_version(store, aside, wanted.version)

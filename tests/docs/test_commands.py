@@ -20,7 +20,7 @@ import tasks
 from tasks.serving.config_file import find_model, read_config
 from tests.conftest import BIN, ROOT, names_in
 from tests.docs.pages import NAMES, PAGES, blocks
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 QUICK = "[recipe]\ndataset = digits\ntraining_iteration = 20\n"
 OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
@@ -100,7 +100,7 @@ def served(reader, tmp_path):
     reader.export()
     config = tmp_path / "served.config"
     config.write_text(SERVING.format(base_path=tmp_path / "models" / "mnist"))
-    with ConfigServer(config) as reader.server:
+    with ModelServer(config) as reader.server:
         wait_until(lambda: reader.server.serving() == [1, 2, 3])
         yield reader
 
@@ -132,6 +132,7 @@ def test_every_page_with_commands_is_followed():
         "README.md",
         "docs/recipes.md",
         "docs/publishing.md",
+        "docs/comparing.md",
         "docs/verification.md",
         "docs/distribution.md",
         OPERATIONS,
@@ -149,13 +150,21 @@ def test_readme(served):
 
 
 def test_recipes(reader):
-    """A recipe on the command line, a model and a dataset of one's own."""
+    """A recipe on the command line, a model and a dataset of one's own, alone and together."""
     reader.in_shell("luigi --module tasks DownloadDataset --local-scheduler")  # as the first command has
-    assert [] == [text for _, text in reader.follow("docs/recipes.md") if text]
+    (printed,) = [text for _, text in reader.follow("docs/recipes.md") if text]
+    checksums, verified, made_again = printed.split("version ")
+    (declared,) = [block.text for block in blocks("docs/recipes.md") if block.mark == "file my_colours.py"]
+    assert re.findall(r"\b[0-9a-f]{64}\b", checksums) == re.findall(r'"([0-9a-f]{64})"', declared)
+    assert "1                    good     colour_cnn     1.0000  1.0000" in verified
+    assert ["1", "equal"] == made_again.split()[2:]
+    manifest = json.loads((reader.directory / "models/colours/1/assets.extra/manifest.json").read_text())
+    assert ["embed", "predict_images", "serving_default"] == sorted(manifest["signatures"])
     for path, key, value in (
         ("mnist/4", "training_iteration", 30),
         ("mnist/10", "model", "two_layers"),
         ("mine/1", "dataset", "mine"),
+        ("colours/1", "model", "colour_cnn"),
     ):
         manifest = reader.directory / "models" / path / "assets.extra" / "manifest.json"
         assert value == json.loads(manifest.read_text())["recipe"][key]
@@ -179,6 +188,15 @@ def test_verification(reader):
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
 
 
+def test_comparing(reader):
+    """The page lies where it says, and the rows are JSON."""
+    reader.export()
+    list(reader.follow("docs/comparing.md"))
+    assert "<h1>" in (reader.directory / "work" / "comparison.html").read_text()
+    assert "<h1>" in (reader.directory / "versions.html").read_text()
+    assert 3 == len(json.loads((reader.directory / "versions.json").read_text())["rows"])
+
+
 def test_distribution(reader):
     """Versions go to a folder that stands for a bucket, and the newest two come from there."""
     printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
@@ -193,7 +211,7 @@ def test_releasing(reader):
     steps = reader.follow(RELEASING)
     next(steps)  # exports two versions, and writes the first config file
     printed = ""
-    with ConfigServer(config_path) as reader.server:
+    with ModelServer(config_path) as reader.server:
         wait_until(lambda: reader.server.serving() == [2])  # without a policy the newest alone
         for block, text in steps:
             if block.language == "sh":

@@ -24,7 +24,9 @@ OF_OTHERS = [  # said by the system, Python, Luigi, TensorFlow, protobuf and gRP
     "truncated record at",
     "was not granted run permission",
 ]
-VALUES = ["confg", "http", "inputs", "luigid", "mnist", "seed", "stable", "threads"]  # of the examples
+# of the examples
+VALUES = ["confg", "http", "inputs", "luigid", "mnist", "seed", "stable", "threads"]
+VALUES += ["ask", "gpu", "half", "mean", "outputs", "serve", "train"]
 
 
 def _texts():

@@ -51,7 +51,7 @@ class TestConflicts:
         """Each key of a recipe can be given on the command line, where the same recipe finds the same version."""
         options = (
             "--dataset=small --model=softmax --training-iteration=6 --batch-size=2 --optimizer=sgd "
-            "--learning-rate=2e-2 --ExportVersion-schedule=constant --seed=0 --min-accuracy=0 --threads=1"
+            "--learning-rate=2e-2 --learning-rate-schedule=constant --seed=0 --min-accuracy=0 --threads=1"
         )
         finished.configure("")
         result = finished("ExportVersion", "--version=3", *options.split(), check=0)

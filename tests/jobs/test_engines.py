@@ -22,6 +22,10 @@ def mine(images, weight):
 @architecture(optimizer="sgd", learning_rate=0.1)
 def broken(images, weight):
     return images.no_such_thing
+
+@architecture(optimizer="sgd", learning_rate=0.1)
+def of_twelve(images, weight):
+    return images @ weight("w", [784, 12])
 """
 
 
@@ -59,6 +63,17 @@ def test_a_network_that_raises_is_told_with_file_and_line(run):
     assert 'my_models.py", line 12, in broken' in result.stderr
     assert "no_such_thing" in last_line(result)
     assert last_line(result).startswith("ERROR: TrainModel: ")
+
+
+def test_a_network_for_other_classes_is_told_before_anything_is_trained(run):
+    """In one line, with both numbers; no segment is left."""
+    result = run("--model=of_twelve", check=30)
+    told = (
+        "model 'of_twelve' gives logits of the shape (1, 12) for one image; the dataset has 10 classes, so it has to be"
+    )
+    assert last_line(result).startswith(f"ERROR: TrainModel: {told} (1, 10); weight.classes is their number")
+    assert "Traceback" not in result.stderr
+    assert [] == [path for path in (run.directory / "work" / "training").rglob("*") if path.is_file()]
 
 
 def test_more_threads_than_cores_are_allowed(run):

@@ -116,7 +116,6 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ([], "lists no files"),
             ({}, "lists no files"),
             ({"a": {"bytes": 1, "sha256": DIGEST}}, "lists no saved_model.pb"),
         ],
@@ -142,9 +141,12 @@ class TestManifests:
             look_up(open_store(str(version.parent)), 3).read()
 
     def test_what_is_no_manifest_is_named(self, version):
-        """Text that is none, and one that is gone."""
-        (version / CLAIM).write_text("{")
+        """A table that is a list, text that is none, and one that is gone."""
         stored = look_up(open_store(str(version.parent)), 3)
+        edit_manifest(version, files=[])
+        with pytest.raises(VerificationFailed, match="cannot be read, or has another schema"):
+            stored.read()
+        (version / CLAIM).write_text("{")
         with pytest.raises(VerificationFailed, match="cannot be read, or has another schema"):
             stored.read()
         (version / CLAIM).unlink()

@@ -229,7 +229,7 @@ class TestVerifying:
         (folder / "variables" / "variables.index").unlink()
         (folder / "notes.txt").write_text("")
         found = "; ".join(self.messages(bucket))
-        assert "notes.txt was added after the export" in found
+        assert "notes.txt was added: its manifest does not have it" in found
         assert f"{DATA} was changed: SHA-256" in found
         assert "variables/variables.index is missing" in found
 

@@ -32,7 +32,7 @@ class Broken(ReportedTask):
     def run(self):
         if self.way == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        raise PipelineError("too bad") if self.way == "plain" else ZeroDivisionError("oh\nno")
+        raise PipelineError("too bad " * 30) if self.way == "plain" else ZeroDivisionError("oh\nno")
 
 
 class All(ReportedTask, luigi.WrapperTask):
@@ -80,8 +80,11 @@ class TestToldPlainly:
         assert None is told_plainly(None)
 
     def test_the_page_shows_it(self):
-        """What a failed task leaves on the page is that line, or one line and the traceback of anything else."""
+        """A failed task leaves that line there, wrapped to 72 columns, and below it the traceback of anything else."""
         assert "too bad" == Broken(way="").on_failure(PipelineError("too\nbad"))
+        wide = Broken(way="").on_failure(PipelineError("a " * 100 + "/a/path-that-is-longer-than-a-line" * 3))
+        assert [72 - 1] * 2 == [len(line) for line in wide.split("\n")[:2]]
+        assert "/a/path-that-is-longer-than-a-line" * 3 == wide.split("\n")[-1]
         line, empty, traceback = Broken(way="").on_failure(ZeroDivisionError("oh\nno")).split("\n", 2)
         assert ("ZeroDivisionError: oh no", "") == (line, empty)
         assert traceback.endswith("ZeroDivisionError: oh\nno\n")
@@ -114,7 +117,7 @@ def test_every_failure_is_told_in_one_line(last_lines):
         "Broken: ZeroDivisionError: oh no",
         "Broken: needs what is not there",
         "Broken: see Luigi's log above",
-        "Broken: too bad",
+        "Broken: " + " ".join(["too bad"] * 30),
     ]
 
 
@@ -178,3 +181,13 @@ def test_what_cannot_be_scheduled_is_told_too(run_luigi):
     result = run_luigi("ExportAllVersions", "--versions=1", "--dataset=small", "--TrainModel-segment=0", check=35)
     told = "ERROR: ExportVersion: segment = '0': allowed is a whole number from 1 to 10,000,000"
     assert told == result.stderr.splitlines()[-1]
+
+
+def test_what_has_failed_too_often_is_told(run_luigi, luigid):
+    """A scheduler that offers a task no more says so by its page alone: the last line says it, too."""
+    run_luigi.configure("[scheduler]\nretry_count = 1\n")
+    (run_luigi.base / "1").mkdir(parents=True)
+    options = ("ExportVersion", "--version=1", "--dataset=small", "--scheduler-port", luigid().port)
+    run_luigi(*options, local_scheduler=False, check=30)
+    result = run_luigi(*options, local_scheduler=False, check=25)
+    assert result.stderr.splitlines()[-1].startswith("ERROR: ExportVersion: has failed so often that the scheduler")

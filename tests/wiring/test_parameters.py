@@ -5,6 +5,7 @@ from pathlib import Path
 
 import luigi
 import pytest
+from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration import get_config
 
 from tasks.errors import InvalidParameter
@@ -14,6 +15,7 @@ from tasks.storage.object_store import parse_url
 from tasks.wiring.parameters import (
     CheckedParameter,
     DistributionParameter,
+    FlagParameter,
     FolderParameter,
     HostParameter,
     ListOfStringsParameter,
@@ -42,6 +44,7 @@ class Everything(luigi.Task):
     texts = ListOfStringsParameter(default=())
     learning_rate = RecipeParameter(KEYS["learning_rate"])
     count = CheckedParameter(whole_number(1, 9), 3, "a number")
+    force = FlagParameter()
 
 
 @pytest.mark.parametrize("versions", [(1,), (1, 2), (1, 2, 3), (1, 3, 5, 6, 7, 9, 10, LARGEST), tuple(range(1, 10001))])
@@ -135,6 +138,23 @@ def test_a_version_that_is_written_is_read_again(version):
     """Luigi hands the number to its workers as text."""
     parameter = VersionParameter()
     assert version == parameter.normalize(parameter.parse(parameter.serialize(version)))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [([], False), (["--force"], True), (["--force", "true"], True), (["--force", "False"], False)],
+)
+def test_a_switch_may_have_a_value(written, meant):
+    """As the scheduler's page writes it; alone it says yes."""
+    with CmdlineParser.global_instance(["Everything", "--version", "1", *written], allow_override=True) as parser:
+        assert meant is parser.get_task_obj().force
+
+
+@pytest.mark.parametrize("given", ["maybe", "", 1, None])
+def test_a_switch_says_yes_or_no(given):
+    """Anything else is refused, in luigi.cfg and in a call alike."""
+    with pytest.raises(InvalidParameter, match=rf"^force = {given!r}: allowed are true and false$"):
+        Everything(version=1, force=given)
 
 
 class TestDistribution:
