@@ -17,7 +17,8 @@ from tasks.comparison import CompareVersions
 from tasks.distribution import PullVersions, PushVersions, WithdrawVersions
 from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
-from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RemoveLabel, RetireVersions, RollBack
+from tasks.release import ConfirmRollout, PromoteVersion, RemoveLabel, RollBack
+from tasks.retention import QuarantineVersion, RetireVersions
 from tasks.wiring.luigi_defaults import set_up
 
 __version__ = "0.1.0"

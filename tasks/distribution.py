@@ -24,7 +24,6 @@ from tasks.versions.pull import is_pulled, pull_version
 from tasks.versions.push import is_pushed, push_version, withdraw_version
 from tasks.versions.tree import QUARANTINED, find_versions
 from tasks.wiring.base_tasks import BucketParameters
-from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FlagParameter,
@@ -33,7 +32,8 @@ from tasks.wiring.parameters import (
     ListOfStringsParameter,
     VersionsParameter,
 )
-from tasks.wiring.progress import Reporter, counted, megabytes, transfer
+from tasks.wiring.progress import counted, megabytes, transfer
+from tasks.wiring.wanted_state import WantedStateTask
 
 logger = logging.getLogger(__name__)
 
@@ -41,39 +41,17 @@ CONFIG = "models.config"  # beside the versions in a bucket
 MOST_CONFIG_BYTES = 1 << 20
 
 
-class DistributionTask(ReportedTask, BucketParameters):
+class DistributionTask(WantedStateTask, BucketParameters):
     """Something that shall be so of a bucket, or of what lies in one."""
 
     shown: tuple[str, ...] = ("versions",)
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
-    _has_run = False
-    _met: Exception | None = None  # what `complete` met; `run` need not wait for a bucket that does not answer again
-
-    def complete(self) -> bool:
-        """Whether what is wanted is so; right after `run()` always, whatever another process has changed since."""
-        if self._has_run:
-            self._has_run = False
-            return True
-        try:
-            return self.is_so()
-        except (PipelineError, OSError) as error:
-            self._met = error
-            return False
-
     def run(self) -> None:
-        if self._met is not None:
-            raise self._met
-        Reporter(self).finish(self.change())
-        self._has_run = True
-
-    def is_so(self) -> bool:
-        """Whether what is wanted is so."""
-        raise NotImplementedError
-
-    def change(self) -> str:
-        """Make it so; gives what has changed, in words and numbers alone, as the scheduler's page takes it for HTML."""
-        raise NotImplementedError
+        met, self._met = self._met, None
+        if met is not None:
+            raise met  # a bucket that did not answer `complete()` need not be waited for again
+        super().run()
 
     @property
     def store(self) -> ObjectStore:

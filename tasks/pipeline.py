@@ -7,7 +7,6 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 """
 
 import logging
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +189,7 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
             return {}  # nothing is trained for a version that cannot be published; run() says why
         calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
         # with a bucket, another host may make the version meanwhile: run() looks there before it trains
-        return {} if self.bucket else {"dataset": self.needed_dataset, "training": self.needed_training}
+        return {} if self.bucket else {"dataset": self.clone(PrepareDataset), "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
@@ -205,34 +204,25 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
         )
 
     @property
-    def needed_dataset(self) -> PrepareDataset:
-        """What the version is measured on."""
-        return self.clone(PrepareDataset)
-
-    @property
     def needed_training(self) -> TrainModel:
         """The last segment of its training."""
         return self.clone(TrainModel)
 
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
-        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
-        report = Reporter(self)
+        trained, arrays = self.needed_training.directory, self.clone(PrepareDataset).directory
         with recorded(self, self.work_dir) as record:
-            try:
-                with publishing.publish_directory(wanted.path) as aside:
-                    make = partial(
-                        calls.run, export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
-                    )
-                    manifest, compared = self.share(wanted, aside, self.needed_training, make)
-            except FileExistsError:
-                wanted.check_publishable()
-                logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
-                report.finish("published by another process meanwhile")
+            made = self.publish(
+                wanted,
+                self.needed_training,
+                lambda aside: calls.run(export_version, aside, wanted, trained, arrays, baseline, threads=self.threads),
+            )
+            if made is None:
                 return
+            manifest, compared = made
             record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
         logger.info("Published %s", manifest.summary())
-        report.finish(f"{manifest.measured}, {megabytes(manifest.size)}")
+        Reporter(self).finish(f"{manifest.measured}, {megabytes(manifest.size)}")
 
 
 class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tasks import PushVersions
+from tasks.errors import BucketFailed
 from tests.buckets import write_version
 from tests.conftest import last_line, names_in, read_tree
 
@@ -250,6 +251,19 @@ class TestVerifying:
         assert "holds no version" in told(run("VerifyVersions", check=30))
         run("PushVersions", "--versions", "1")
         assert "the first: 9: is not there" in told(run("VerifyVersions", "--versions", "1,9", check=30))
+
+
+def test_a_bucket_that_is_back_is_used_by_the_next_try(bucket, tmp_path):
+    """What a task met when it was scheduled fails its first run at once, and that one alone."""
+    write_version(tmp_path / "mnist", 1)
+    bucket.rmdir()
+    task = PushVersions(versions="1", bucket=bucket, base_path=tmp_path / "mnist")
+    assert not task.complete()
+    bucket.mkdir()
+    with pytest.raises(BucketFailed, match="there is no such folder"):
+        task.run()
+    task.run()
+    assert ["1"] == names_in(bucket)
 
 
 class TestScale:

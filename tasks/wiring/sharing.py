@@ -29,21 +29,32 @@ class SharedVersion:
         """The right to make this version, which the hosts' scheduler gives to one of them at a time."""
         return {f"{self.bucket}/{self.version}": 1} if self.bucket else {}  # type: ignore[attr-defined]
 
-    def share(
-        self, wanted: WantedVersion, aside: Path, needed: Any, make: Callable[[], tuple[Manifest, dict[str, Any]]]
-    ) -> tuple[Manifest, dict[str, Any]]:
-        """Fill `aside` with a version: from the bucket, or made here, and in the bucket before anyone sees it.
+    def publish(
+        self, wanted: WantedVersion, needed: Any, make: Callable[[Path], tuple[Manifest, dict[str, Any]]]
+    ) -> tuple[Manifest, dict[str, Any]] | None:
+        """Publish a version: from the bucket, or made here, and in the bucket before anyone sees it.
 
         Args:
             wanted: the version.
-            aside: an empty folder.
             needed: the task without which it cannot be made; with a bucket, it is run here and now, if at all.
-            make: makes it; gives what this does.
+            make: makes it in an empty folder; gives what this does.
 
         Returns:
             The manifest, and what is to be recorded of the comparison with the version in service; nothing of a version
-            that was compared where it was made.
+            that was compared where it was made. None if another process has published it meanwhile.
         """
+        try:
+            with publishing.publish_directory(wanted.path) as aside:
+                return self._fill(aside, wanted, needed, make)
+        except FileExistsError:
+            wanted.check_publishable()
+            logger.info("Version %d was published by another process meanwhile, with the same recipe", wanted.version)
+            Reporter(self).finish("published by another process meanwhile")
+            return None
+
+    def _fill(
+        self, aside: Path, wanted: WantedVersion, needed: Any, make: Callable[[Path], tuple[Manifest, dict[str, Any]]]
+    ) -> tuple[Manifest, dict[str, Any]]:
         store = self.bucket and open_store(self.bucket, self.endpoint_url)
         if store and (fetched := fetch_wanted(store, wanted, aside)):
             logger.info("Version %d is in %s already, and was not made again", wanted.version, self.bucket)
@@ -51,7 +62,7 @@ class SharedVersion:
         if store:
             run_here(needed, shown_by=self)
         Reporter(self, "writing and measuring the SavedModel")
-        made = make()
+        made = make(aside)
         if store:
             push_version(store, aside, wanted.version)
         return made

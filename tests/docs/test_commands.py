@@ -27,7 +27,7 @@ OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
 SERVING = """model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"
     model_version_policy {{ all {{}} }} }} }}"""
 LUIGI = ["luigi", "--module", "tasks"]
-RELEASE_TASKS = {name for name in tasks.__all__ if getattr(tasks, name).__module__ == tasks.release.__name__}
+RELEASE_TASKS = {name for name in tasks.__all__ if issubclass(getattr(tasks, name), tasks.release.ReleaseTask)}
 RELEASING = "docs/releasing.md"
 OPERATIONS = "docs/operations.md"  # followed in test_operations
 ANSWERED = re.compile(r"localhost:850[01]")
