@@ -257,7 +257,7 @@ def test_a_bucket_that_is_back_is_used_by_the_next_try(bucket, tmp_path):
     """What a task met when it was scheduled fails its first run at once, and that one alone."""
     write_version(tmp_path / "mnist", 1)
     bucket.rmdir()
-    task = PushVersions(versions="1", bucket=bucket, base_path=tmp_path / "mnist")
+    task = PushVersions(versions="1", bucket=str(bucket), base_path=tmp_path / "mnist")
     assert not task.complete()
     bucket.mkdir()
     with pytest.raises(BucketFailed, match="there is no such folder"):
