@@ -38,6 +38,7 @@ REFUSED_IF_MISSING = {
     ("RollBack", "label"),
     ("RemoveLabel", "label"),
     ("ConfirmRollout", "server"),
+    ("WithdrawVersions", "versions"),
 }
 
 

@@ -22,6 +22,9 @@ EXAMPLES = {
     "ConfirmRollout": "--version 2 --server localhost:8500",
     "QuarantineVersion": "--version 2 --why 'wrong labels'",
     "RetireVersions": "--keep 3",
+    "PushVersions": "--versions 1-3 --bucket s3://models/mnist",
+    "PullVersions": "--newest 3 --bucket s3://models/mnist --base-path /srv/models/mnist",
+    "WithdrawVersions": "--versions 1 --bucket s3://models/mnist",
 }
 
 

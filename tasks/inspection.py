@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -17,17 +18,21 @@ from typing import Any
 from tasks.data.dataset import DATASETS
 from tasks.errors import InvalidParameter, VerificationFailed
 from tasks.execution import calls
-from tasks.execution.computations import verify_tree
+from tasks.execution.computations import verify_tree, verify_version
 from tasks.execution.lineage import digest
 from tasks.pipeline import ExportVersion, PrepareDataset
 from tasks.recipes.recipe import KEYS
 from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
 from tasks.storage.disk_errors import explain_os_errors
+from tasks.storage.object_store import open_store, parse_url
+from tasks.versions.bucket import find_stored
 from tasks.versions.manifest import Manifest, made_with, read_manifest
+from tasks.versions.pull import pull_version, verify_stored
 from tasks.versions.tree import ERROR, WARNING, Fault, Verified, served_names
+from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import FolderParameter, VersionsParameter
+from tasks.wiring.parameters import DistributionParameter, FlagParameter, FolderParameter, VersionsParameter
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.summary import columns
@@ -56,33 +61,57 @@ class InspectionTask(ReportedTask):
         errors = [fault for fault in faults if fault.severity == ERROR]
         if errors:
             first = ": ".join(part for part in (errors[0].name, errors[0].message) if part)
-            raise VerificationFailed(f"{self.base_path}: {counted(len(errors), 'error')}; the first: {first}")
+            where = getattr(self, "bucket", "") or self.base_path
+            raise VerificationFailed(f"{where}: {counted(len(errors), 'error')}; the first: {first}")
         self.done = True
 
 
-class VerifyVersions(InspectionTask):
+class VerifyVersions(InspectionTask, BucketParameters):
     """Whether a server can serve what lies in a base path, and whether it still is what was exported.
 
-    Prints a table; fails if it finds an error.
+    With --bucket, whether the versions in a bucket are what their manifests say: by sizes and checksums, and with
+    --deep they are fetched and loaded, too. Prints a table; fails if it finds an error.
     """
 
     config_path = FolderParameter(
         default="models/models.config", description="the server's config file; foreign.json beside it has checksums"
     )
+    bucket = DistributionParameter("look into this bucket instead of the base path", parse_url, default="")
+    deep = FlagParameter(description="with --bucket: fetch the versions and load them")
 
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
         report = Reporter(self, "verifying")
-        base_path = Path(self.base_path)
-        promoted = read_records(Path(self.config_path).resolve(), base_path)
-        with explain_os_errors(base_path):
-            faults, versions = calls.run(
-                verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=report
-            )
+        if self.bucket:
+            faults, versions = self.look_into_bucket(threads, report)
+        else:
+            base_path = Path(self.base_path)
+            promoted = read_records(Path(self.config_path).resolve(), base_path)
+            with explain_os_errors(base_path):
+                faults, versions = calls.run(
+                    verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=report
+                )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
         warnings = sum(fault.severity == WARNING for fault in faults)
         report.finish(f"{counted(len(versions), 'version')} verified, {counted(warnings, 'warning')}")
+
+    def look_into_bucket(self, threads: int, report: Reporter) -> tuple[list[Fault], list[Verified]]:
+        """What is missing, and each version as it was found."""
+        stored, verified = find_stored(open_store(self.bucket, self.endpoint_url)), []
+        missing = [Fault(str(number), ERROR, "is not there") for number in self.versions if number not in stored]
+        if not stored:
+            missing.append(Fault("", ERROR, f"{self.bucket} holds no version"))
+        wanted = [stored[number] for number in self.versions or stored if number in stored]
+        for index, version in enumerate(wanted):
+            report(index / len(wanted), f"{index} of {len(wanted)} versions verified")
+            found = verify_stored(version)
+            if self.deep and version.is_whole and not found.faults:
+                with tempfile.TemporaryDirectory() as folder:
+                    pull_version(version, Path(folder))
+                    found = calls.run(verify_version, Path(folder, found.name), threads=threads)
+            verified.append(found)
+        return missing, verified
 
 
 class RebuildVersions(InspectionTask):
@@ -132,7 +161,12 @@ class RebuildVersions(InspectionTask):
         """The task that makes a version again; a fault if nothing can."""
         try:
             return task_that_made(
-                manifest, base_path=scratch / "models", work_dir=scratch, config_path=scratch / "models.config"
+                manifest,
+                base_path=scratch / "models",
+                work_dir=scratch,
+                config_path=scratch / "models.config",
+                bucket="",
+                host="",
             )
         except InvalidParameter as error:
             return Fault(folder.name, ERROR, f"cannot be made again: {error}")
@@ -158,7 +192,7 @@ def find_folders(base_path: Path, versions: Sequence[int]) -> list[Path]:
     return [base_path / name for number, name in served.items() if not versions or number in versions]
 
 
-def task_that_made(manifest: Manifest, **places: Path) -> ExportVersion:
+def task_that_made(manifest: Manifest, **places: Path | str) -> ExportVersion:
     """The task that makes a version from the recipe in its manifest; raises InvalidParameter if nothing can."""
     dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
     if dict(manifest.dataset_checksums) != dataset.checksums:

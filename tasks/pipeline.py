@@ -42,6 +42,7 @@ from tasks.wiring.parameters import (
 )
 from tasks.wiring.progress import Reporter, counted, megabytes
 from tasks.wiring.records import recorded, training_seconds
+from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class TrainModel(CompletedTask, TrainingParameters):
         logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, stop, loss)
 
 
-class ExportVersion(CompletedTask, ExportParameters):
+class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
     shown = ("version", "model", "training_iteration")
@@ -190,7 +191,8 @@ class ExportVersion(CompletedTask, ExportParameters):
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
         calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
-        return {"dataset": self.needed_dataset, "training": self.needed_training}
+        # with a bucket, another host may make the version meanwhile: run() looks there before it trains
+        return {} if self.bucket else {"dataset": self.clone(PrepareDataset), "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
@@ -205,35 +207,27 @@ class ExportVersion(CompletedTask, ExportParameters):
         )
 
     @property
-    def needed_dataset(self) -> PrepareDataset:
-        """What the version is measured on."""
-        return self.clone(PrepareDataset)
-
-    @property
     def needed_training(self) -> TrainModel:
         """The last segment of its training."""
         return self.clone(TrainModel)
 
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
-        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
-        report = Reporter(self, "writing and measuring the SavedModel")
+        trained, arrays = self.needed_training.directory, self.clone(PrepareDataset).directory
         with recorded(self, self.work_dir) as record:
-            try:
-                with publishing.publish_directory(wanted.path) as aside:
-                    manifest, compared = calls.run(
-                        export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
-                    )
-            except FileExistsError:
-                wanted.check_publishable()
-                logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
-                report.finish("published by another process meanwhile")
+            made = self.publish(
+                wanted,
+                self.needed_training,
+                lambda aside: calls.run(export_version, aside, wanted, trained, arrays, baseline, threads=self.threads),
+            )
+            if made is None:
                 return
+            manifest, compared = made
             record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
             record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
         told = f"{manifest.measured}, {megabytes(manifest.size)}"
         logger.info("Version %d: published, %s", self.version, told)
-        report.finish(told)
+        Reporter(self).finish(told)
 
 
 class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):

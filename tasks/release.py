@@ -1,13 +1,11 @@
 """Change what is served: each task's target is the state that is wanted, so that doing it twice changes nothing.
 
-PromoteVersion points a label at a version, RollBack at what it pointed at before, RemoveLabel at nothing;
-QuarantineVersion takes one version back at once, RetireVersions old ones that nobody needs. ConfirmRollout changes
-nothing: it waits until the servers serve a version, and compares what they answer. The config file of the servers says
-what is served now, `releases.jsonl` beside it how it came to that.
+PromoteVersion points a label at a version, RollBack at what it pointed at before, RemoveLabel at nothing.
+ConfirmRollout changes nothing: it waits until the servers serve a version, and compares what they answer. The config
+file of the servers says what is served now, `releases.jsonl` beside it how it came to that.
 """
 
 import logging
-import shlex
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,20 +14,19 @@ from urllib.parse import quote
 
 import luigi
 
-from tasks.errors import InvalidParameter, PipelineError
+from tasks.errors import InvalidParameter
 from tasks.execution import calls
 from tasks.execution.computations import verify_version
 from tasks.execution.servers import ServerInEngine
 from tasks.recipes.checks import number, whole_number
-from tasks.serving import foreign, promotion, quarantine, retirement
+from tasks.serving import foreign, promotion
 from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
 from tasks.versions.numbers import MOST_VERSIONS
-from tasks.versions.tree import ERROR, QUARANTINED, find_versions
+from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.command_line import command
-from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FlagParameter,
@@ -39,9 +36,10 @@ from tasks.wiring.parameters import (
     ServerPathParameter,
     VersionParameter,
 )
-from tasks.wiring.progress import Reporter, counted
+from tasks.wiring.progress import counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.terminal import say_last
+from tasks.wiring.wanted_state import WantedStateTask
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +49,7 @@ WEEK = 604_800  # seconds
 SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
 
 
-class ReleaseTask(ReportedTask):
+class ReleaseTask(WantedStateTask):
     """A change of what is served, of one model in one config file."""
 
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
@@ -66,30 +64,6 @@ class ReleaseTask(ReportedTask):
         "versions loaded without a label, too: where labels came from, then the newest",
     )
     why = luigi.Parameter(default="", description="free text for releases.jsonl")
-
-    _has_run = False
-
-    def complete(self) -> bool:
-        """Whether what is wanted is so; right after `run()` always, whatever another process has changed since."""
-        if self._has_run:
-            self._has_run = False
-            return True
-        try:
-            return self.is_so()
-        except (PipelineError, OSError):
-            return False  # run() meets it too, and says what it is
-
-    def is_so(self) -> bool:
-        """Whether what is wanted is so."""
-        return False
-
-    def run(self) -> None:
-        Reporter(self, page=self.page()).finish(self.change())
-        self._has_run = True
-
-    def change(self) -> str:
-        """Make it so; gives what has changed, in words and numbers alone, as the scheduler's page takes it for HTML."""
-        raise NotImplementedError
 
     def page(self) -> str | None:
         """Where the first server that is asked over REST tells the status of the model."""
@@ -207,47 +181,6 @@ class RemoveLabel(LabelTask):
     def change(self) -> str:
         served = self.find_served()
         return self.tell(promotion.remove_label(served, self.label, find_rollout(self, served), why=self.why))
-
-
-class QuarantineVersion(ReleaseTask):
-    """A version is taken back: its folder `5` is called `5.denied`, and no server serves it."""
-
-    shown = ("version",)
-    version = VersionParameter(description="the version's number")
-    force = FlagParameter(description="even if a label points at it, which is then removed")
-
-    def is_so(self) -> bool:
-        return quarantine.is_done(self.find_served(), self.version)
-
-    def change(self) -> str:
-        served = self.find_served()
-        labels = [label for label, version in served.labels().items() if version == self.version]
-        quarantine.quarantine(served, self.version, force=self.force, why=self.why)
-        path = shlex.quote(str(served.base_path / str(self.version)))
-        again = [command(self, "PromoteVersion", *PLACE, label=label, version=self.version) for label in labels]
-        lost = f", without label {', '.join(labels)}" if labels else ""
-        say_last(f"Version {self.version} is {path}{QUARANTINED} and not in {self.config_path}{lost}")
-        say_last(f"Undo it: {' && '.join([f'mv {path}{QUARANTINED} {path}', *again])}")
-        return f"version {self.version} is taken back"
-
-
-class RetireVersions(ReleaseTask):
-    """Old versions are gone; without --apply it only prints which would go, and what that frees."""
-
-    shown = ("keep",)
-    keep = CheckedParameter(
-        whole_number(1, MOST_VERSIONS), 3, "how many of the newest versions stay; those in use stay anyway"
-    )
-    apply = FlagParameter(description="remove them")
-
-    def change(self) -> str:
-        lines = retirement.retire(self.find_served(), self.keep, apply=self.apply, why=self.why)
-        say_last("\n".join(lines))
-        if self.apply and len(lines) > 1:
-            say_last(
-                f"They are not in {self.config_path} either. Only ExportVersion brings them back, by making them again"
-            )
-        return lines[-1]  # how many, how much and which stay; those before it have paths
 
 
 class ConfirmRollout(ReleaseTask):

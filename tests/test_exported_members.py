@@ -25,7 +25,8 @@ IMPORT = """
 import importlib, sys
 
 HEAVY = {
-    "boto3", "distributed", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch", "sklearn", "tensorflow"
+    "boto3", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch",
+    "sklearn", "tensorflow", "tqdm",
 }
 for module in sys.argv[1:]:
     importlib.import_module(module)
@@ -44,6 +45,8 @@ def test_the_public_names_are_these():
         "ExportVersion",
         "PrepareDataset",
         "PromoteVersion",
+        "PullVersions",
+        "PushVersions",
         "QuarantineVersion",
         "RebuildVersions",
         "RemoveLabel",
@@ -51,6 +54,7 @@ def test_the_public_names_are_these():
         "RollBack",
         "TrainModel",
         "VerifyVersions",
+        "WithdrawVersions",
     ]
 
 

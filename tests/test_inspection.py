@@ -6,7 +6,9 @@ import shutil
 import pytest
 
 from tasks.execution.lineage import digest
+from tasks.storage import checksums
 from tasks.versions.evidence import mcnemar_p
+from tests.buckets import edit_manifest
 from tests.conftest import CommandLine, last_line, names_in, read_tree
 
 CONFIG = """
@@ -77,6 +79,19 @@ class TestVerify:
         assert "Traceback" not in result.stderr
         assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
+
+    def test_versions_of_a_bucket_are_loaded_if_asked_to(self, run):
+        """With --deep, what no checksum can tell is found: here a manifest that speaks of a broken graph."""
+        result = run("VerifyVersions", "--bucket", run.base, "--deep", check=0)
+        assert ["good", "good"] == [line.split()[1] for line in result.stdout.splitlines()[1:]]
+        graph = run.base / "2" / "saved_model.pb"
+        graph.write_bytes(graph.read_bytes()[:100])
+        told = {"bytes": 100, "sha256": checksums.sha256(graph)}
+        edit_manifest(run.base / "2", files=lambda files: {**files, graph.name: told})
+        run("VerifyVersions", "--bucket", run.base, check=0)
+        result = run("VerifyVersions", "--bucket", run.base, "--deep", check=30)
+        assert ["good", "error"] == [line.split()[1] for line in result.stdout.splitlines()[1:3]]
+        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 1 error; the first: 2: ")
 
     def test_one_error_is_counted_once(self, run):
         """A missing index is missed by the manifest and by the loader, and is one error all the same."""

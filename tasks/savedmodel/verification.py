@@ -18,7 +18,17 @@ from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions.manifest import MANIFEST, Files, read_manifest
-from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, lint_names, served_names, version_number
+from tasks.versions.tree import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Fault,
+    Verified,
+    compare_files,
+    lint_names,
+    served_names,
+    version_number,
+)
 
 # what `util/json_tensor.cc` writes and reads
 JSON_TYPES = {"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool", "string"}
@@ -111,19 +121,8 @@ class _Faults:
 
 
 def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> None:
-    here = checksums.list_files(directory)
-    here.pop(MANIFEST.as_posix(), None)
-    for name in sorted({*here, *files}):
-        recorded, actual = files.get(name), here.get(name)
-        if actual is None:
-            found.add(ERROR, f"{name} is missing")
-        elif recorded is None:
-            found.add(WARNING, f"{name} was added: {source} does not have it")
-        elif recorded["bytes"] != actual["bytes"]:
-            found.add(ERROR, f"{name} has {actual['bytes']} bytes, {source} says {recorded['bytes']}")
-        elif recorded["sha256"] != actual["sha256"]:
-            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
-            found.add(ERROR, f"{name} was changed: SHA-256 {now}..., {source} says {was}...")
+    for fault in compare_files(directory.name, files, checksums.list_files(directory), source):
+        found.add(fault.severity, fault.message)
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:

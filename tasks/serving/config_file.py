@@ -20,16 +20,24 @@ QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 
 def read_config(path: Path) -> Any:
     """The ModelServerConfig in `path`, an empty one where there is no file; raises InvalidServingConfig."""
+    try:
+        return parse_config(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return _empty_config()
+    except OSError as error:
+        raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
+
+
+def parse_config(text: bytes, where: str) -> Any:
+    """The ModelServerConfig that a file's content is; raises InvalidServingConfig, which says that it was `where`."""
     from google.protobuf import text_format
 
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), _empty_config())
-    except FileNotFoundError:
-        return _empty_config()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
+        return text_format.Parse(text.decode(), _empty_config())
+    except UnicodeDecodeError as error:
+        raise InvalidServingConfig(f"{where}: cannot be read: {error}") from error
     except text_format.ParseError as error:
-        raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
+        raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: line {error}") from error
 
 
 def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:

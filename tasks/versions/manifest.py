@@ -62,8 +62,17 @@ class Manifest:
 
     def differences(self, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
         """The keys in which this version differs from the one asked for -> (value here, value asked for)."""
-        here, asked = self.recipe, recipe.shaping()
-        return {key: (here.get(key), asked.get(key)) for key in {**asked, **here} if here.get(key) != asked.get(key)}
+        return differences(self.recipe, recipe.shaping())
+
+
+def differences(here: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """The keys that have not the same value in both -> both values."""
+    return {key: (here.get(key), asked.get(key)) for key in {**asked, **here} if here.get(key) != asked.get(key)}
+
+
+def tell_differences(found: Mapping[str, tuple[Any, Any]]) -> str:
+    """What `differences` gave, for a person."""
+    return ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in found.items())
 
 
 def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
@@ -101,12 +110,20 @@ def write_manifest(version_directory: Path, manifest: Manifest) -> None:
 def read_manifest(version_directory: Path) -> Manifest | None:
     """The manifest of a version; None where there is none, or one of another schema."""
     try:
-        content = json.loads((version_directory / MANIFEST).read_bytes())
+        return parse_manifest((version_directory / MANIFEST).read_bytes())
+    except OSError:
+        return None
+
+
+def parse_manifest(text: bytes) -> Manifest | None:
+    """The manifest that a file's content is; None if it is none, or one of another schema."""
+    try:
+        content = json.loads(text)
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
         tables = manifest.dataset_checksums, manifest.signatures, manifest.files, manifest.made_with
         usable = same_schema and manifest.validation_accuracy >= 0 and all(isinstance(one, dict) for one in tables)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None

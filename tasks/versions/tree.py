@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.storage import publishing
-from tasks.versions.manifest import Manifest
+from tasks.versions.manifest import MANIFEST, Files, Manifest
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
@@ -33,6 +33,23 @@ class Verified:
     manifest: Manifest | None
     faults: tuple[Fault, ...]
     loads: bool
+
+
+def compare_files(name: str, files: Files, here: Files, source: str = "its manifest") -> list[Fault]:
+    """What is wrong with the files of a version that are `here`, by what `source` says of them."""
+    found = []
+    for path in sorted({*here, *files} - {MANIFEST.as_posix()}):
+        recorded, actual = files.get(path), here.get(path)
+        if actual is None:
+            found.append((ERROR, f"{path} is missing"))
+        elif recorded is None:
+            found.append((WARNING, f"{path} was added: {source} does not have it"))
+        elif recorded["bytes"] != actual["bytes"]:
+            found.append((ERROR, f"{path} has {actual['bytes']} bytes, {source} says {recorded['bytes']}"))
+        elif recorded["sha256"] != actual["sha256"]:
+            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
+            found.append((ERROR, f"{path} was changed: SHA-256 {now}..., {source} says {was}..."))
+    return [Fault(name, severity, message) for severity, message in found]
 
 
 def version_number(name: str) -> int | None:

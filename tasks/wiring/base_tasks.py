@@ -8,8 +8,15 @@ from typing import Any
 import luigi
 
 from tasks.recipes.recipe import KEYS, ActsOn, Recipe
+from tasks.storage.object_store import parse_url
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import FlagParameter, FolderParameter, RecipeParameter
+from tasks.wiring.parameters import (
+    DistributionParameter,
+    FlagParameter,
+    FolderParameter,
+    HostParameter,
+    RecipeParameter,
+)
 from tasks.wiring.recipe_lookup import complete_values, default_value
 
 logger = logging.getLogger(__name__)
@@ -53,12 +60,20 @@ class TrainingParameters(DataParameters):
             logger.warning("threads = %d: this machine has %d cores; more threads make it slower", threads, cores)
 
 
+class BucketParameters:
+    """Where a bucket is."""
+
+    bucket = DistributionParameter("s3://bucket/prefix, gs://bucket/prefix or a folder", parse_url)
+    endpoint_url = DistributionParameter("where S3 is spoken, if not at Amazon")
+
+
 @with_keys_that_decide(ActsOn.VERSION, ActsOn.GATE)
-class ExportParameters(TrainingParameters):
+class ExportParameters(TrainingParameters, BucketParameters):
     """What all tasks that export have: where to, what a version carries, and what it has to pass."""
 
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
+    host = HostParameter()
     allow_signature_change = FlagParameter(description="publish it even if clients of stable will be refused")
 
 

@@ -2,15 +2,20 @@
 
 import os
 import re
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import luigi
+from luigi.configuration import get_config
 
 from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
+
+DISTRIBUTION = ("bucket", "endpoint_url")  # the keys of that section of luigi.cfg
 
 
 class VersionParameter(luigi.Parameter):
@@ -87,6 +92,42 @@ class FlagParameter(luigi.BoolParameter):
         return self.parse(x)
 
 
+class DistributionParameter(luigi.Parameter):
+    """A setting of `[distribution]` in luigi.cfg, unless it is given; given as an empty text, there is none.
+
+    With `default=""`, luigi.cfg does not count.
+    """
+
+    def __init__(self, description: str, read: Callable[[str], str] = str, default: str | None = None) -> None:
+        told = description if default is not None else f"{description}; default: as in [distribution]"
+        super().__init__(default=default, description=told)
+        self._read = read
+
+    def serialize(self, x: str | None) -> str:
+        return x or ""
+
+    def normalize(self, x: str | None) -> str:
+        text = distribution_settings().get(self._attribute_name, "") if x is None else x
+        return text and self._read(text)
+
+
+class HostParameter(luigi.Parameter):
+    """Whose disk a task writes to: hosts that share a scheduler and a bucket share no disk, and so no task ids."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            default=None, description="whose disk; default: this machine's name if [distribution] has a bucket"
+        )
+
+    def serialize(self, x: str | None) -> str:
+        return x or ""
+
+    def normalize(self, x: str | None) -> str:
+        if x is not None:
+            return x
+        return socket.gethostname() if distribution_settings().get("bucket") else ""
+
+
 class CheckedParameter(luigi.Parameter):
     """A value that has to pass a check, be it given as text, as a number or in luigi.cfg."""
 
@@ -114,3 +155,14 @@ class RecipeParameter(luigi.Parameter):
 
     def normalize(self, x: Any) -> Value | None:
         return None if x is None else self.key.check.check_value(self.key.name, x)
+
+
+def distribution_settings() -> dict[str, str]:
+    """What `[distribution]` in luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
+    config = get_config()
+    settings = dict(config["distribution"]) if config.has_section("distribution") else {}
+    for name in settings:
+        if name not in DISTRIBUTION:
+            allowed = ", ".join(DISTRIBUTION)
+            raise InvalidParameter(f"luigi.cfg [distribution] {name}: unknown key; allowed are {allowed}")
+    return settings

@@ -1,10 +1,11 @@
-"""How a task shows on the scheduler's page how far it is, and at the end what came out.
+"""How a task shows on the scheduler's page how far it is, a transfer on a terminal, too, and at the end what came out.
 
 Luigi's page inserts the text as HTML: it is made of fixed words and of numbers, never of paths, labels or free text.
 """
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import luigi
@@ -80,3 +81,17 @@ class Reporter:
         except RPCError:
             self._gone = True
             luigi_logger.warning("The scheduler does not answer; %s goes on without showing its progress", self._task)
+
+
+@contextlib.contextmanager
+def transfer(task: luigi.Task, what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A function that is told of bytes that have arrived, of `total`, and shows them on the page and as a bar."""
+    report = Reporter(task, what)
+    arrived = 0
+
+    def moved(count: int) -> None:
+        nonlocal arrived
+        arrived += count
+        report(min(1.0, arrived / max(total, 1)), f"{what}: {megabytes(arrived)} of {megabytes(total)}")
+
+    yield moved

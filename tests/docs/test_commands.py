@@ -18,7 +18,7 @@ import pytest
 
 import tasks
 from tasks.serving.config_file import find_model, read_config
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, ROOT, names_in
 from tests.docs.pages import NAMES, PAGES, blocks
 from tests.model_server import ModelServer
 
@@ -27,7 +27,7 @@ OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
 SERVING = """model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"
     model_version_policy {{ all {{}} }} }} }}"""
 LUIGI = ["luigi", "--module", "tasks"]
-RELEASE_TASKS = {name for name in tasks.__all__ if getattr(tasks, name).__module__ == tasks.release.__name__}
+RELEASE_TASKS = {name for name in tasks.__all__ if issubclass(getattr(tasks, name), tasks.release.ReleaseTask)}
 RELEASING = "docs/releasing.md"
 OPERATIONS = "docs/operations.md"  # followed in test_operations
 ANSWERED = re.compile(r"localhost:850[01]")
@@ -134,6 +134,7 @@ def test_every_page_with_commands_is_followed():
         "docs/publishing.md",
         "docs/comparing.md",
         "docs/verification.md",
+        "docs/distribution.md",
         OPERATIONS,
         RELEASING,
     }
@@ -195,6 +196,13 @@ def test_comparing(reader):
     assert "<h1>" in (reader.directory / "work" / "comparison.html").read_text()
     assert "<h1>" in (reader.directory / "versions.html").read_text()
     assert 3 == len(json.loads((reader.directory / "versions.json").read_text())["rows"])
+
+
+def test_distribution(reader):
+    """Versions go to a folder that stands for a bucket, and the newest two come from there."""
+    printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
+    assert ["good"] * 3 == [line.split()[1] for line in printed[-1].splitlines()[1:]]
+    assert ["2", "3"] == names_in(reader.directory / "served" / "mnist")
 
 
 def test_releasing(reader):

@@ -17,6 +17,7 @@ OF_OTHERS = [  # said by the system, Python, Luigi, TensorFlow, protobuf and gRP
     "No module named tasks",
     "No space left on device",
     "Read less bytes than requested",
+    "Read timeout on endpoint URL",
     "corrupted record at",
     "has no field named",
     "ensurepip is not available",

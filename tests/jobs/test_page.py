@@ -109,6 +109,21 @@ class NoMirror:
         small.write_archives(run.directory / "a mirror")
 
 
+class NoBucket:
+    """A bucket that is not there yet, and then has these versions."""
+
+    def __init__(self, versions=""):
+        self.versions = versions
+
+    def spoil(self, run):
+        assert not (run.directory / "a bucket").exists()
+
+    def mend(self, run):
+        (run.directory / "a bucket").mkdir()
+        if self.versions:
+            run("PushVersions", "--bucket", "a bucket", "--versions", self.versions, check=0)
+
+
 class Label:
     """A label that points, or pointed, at other versions than a task asks for."""
 
@@ -169,6 +184,13 @@ CASES = [
     ),
     ("RollBack --label stable --wait-seconds 0", Label(before=[], then=[1, 2]), "now version 1, before 2"),
     ("RemoveLabel --label stable", Garbled(before=[2], then=[]), "now gone, before 2"),
+    ("PushVersions --bucket 'a bucket' --versions 1,3", NoBucket(), r"2 versions pushed, 0\.\d MB"),
+    (
+        "PullVersions --bucket 'a bucket' --newest 1 --base-path 'my \"own\" models'",
+        NoBucket("1,3"),
+        r"1 version pulled, 0\.\d MB",
+    ),
+    ("WithdrawVersions --bucket 'a bucket' --versions 1", NoBucket("1,3"), "1 version taken out"),
     ("CompareVersions --versions 1,3", Aside("models/mnist"), "2 versions compared"),
     ("QuarantineVersion --version 2", Label(before=[2], then=[1]), "version 2 is taken back"),
     ("RetireVersions --keep 1 --apply", Aside("models/mnist"), r"2 versions, 0\.\d MiB removed; 3 stays"),
