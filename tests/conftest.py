@@ -201,6 +201,16 @@ def s3(s3_server, monkeypatch):
     s3_server.ask("fault", times=0)
 
 
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """One luigid for all tests of a module, which are told apart by their folders."""
+    server = Luigid(tmp_path_factory.mktemp("luigid") / "luigid.log")
+    server.wait_until_it_answers()
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
 class Luigid:
     """A central scheduler on a free port of the loopback interface."""
 

@@ -109,7 +109,7 @@ def render(
 
 
 def _name(one: Seen) -> str:
-    return f"{one.number}, quarantined" if one.is_quarantined else str(one.number)
+    return f"{one.number} (quarantined)" if one.is_quarantined else str(one.number)
 
 
 def _ends(row: Row) -> tuple[float, float]:

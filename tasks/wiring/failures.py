@@ -18,7 +18,7 @@ from luigi.rpc import RPCError
 from tasks.errors import PipelineError
 from tasks.wiring.rows import TaskWithRow
 
-WIDTH = 72  # columns of the scheduler's page, which wraps no line of an error
+WIDTH = 70  # columns that the box of an error has on the scheduler's page, which wraps no line
 UNKNOWN = "see Luigi's log above"
 
 luigi_logger = logging.getLogger("luigi-interface")

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from tests.docs.pages import NAMES, blocks
+from tests.docs.pages import NAMES, PAGES, blocks
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def _anchors(path):
@@ -42,6 +43,13 @@ def test_relative_links_lead_somewhere(name):
         if not path.exists() or (anchor and anchor not in _anchors(path)):
             broken.append(target)
     assert [] == broken
+
+
+def test_pictures_are_small_told_in_words_and_used():
+    """Each picture has a text for those who do not see it, and less than 150 KB; no file is left over."""
+    found = [(path.parent / file, text) for path in PAGES for text, file in PICTURE.findall(path.read_text())]
+    assert [] == [file for file, text in found if len(text) < 40 or file.stat().st_size >= 150_000]
+    assert {file.resolve() for file, _ in found} == set((ROOT / "docs" / "images").iterdir())
 
 
 def test_the_rooms_are_those_that_are_checked():

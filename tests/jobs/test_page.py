@@ -11,22 +11,12 @@ import luigi
 import pytest
 
 from tests import small
-from tests.conftest import BIN, ROOT, Luigid, names_in
+from tests.conftest import BIN, ROOT, names_in
 from tests.jobs.chain import CHAIN
 from tests.model_server import ModelServer
 
 JAVASCRIPT = "map(([k,v]) => `--${k.replace(/_/g, '-')} ${JSON.stringify(v)}`).join(\" \")"
 TEMPLATE = "luigi --module {{taskModule}} {{taskFamily}} {{taskParams}}"
-
-
-@pytest.fixture(scope="module")
-def scheduler(tmp_path_factory):
-    """One luigid for all tests here, which are told apart by their folders."""
-    server = Luigid(tmp_path_factory.mktemp("luigid") / "luigid.log")
-    server.wait_until_it_answers()
-    yield server
-    server.process.kill()
-    server.process.wait()
 
 
 @pytest.fixture

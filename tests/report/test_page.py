@@ -105,13 +105,13 @@ def test_what_is_known_is_told(versions):
     assert "saved_model.pb is missing" in text
     assert "7: is a file" in text
     assert "30 of 200 wrong" in text
-    assert "20 of them right there, 20 the other way round" in text
+    assert "20 right there, 20 the other way round" in text
     assert "The 12 of which the wrong one was most sure, of 20." in text
     assert "2026-11-24 12:56 UTC stable → 2" in joined
     assert "2026-11-24 12:55 UTC on here" in text
     assert "PromoteVersion --label stable --version 5" in joined
     assert "mv /models/mnist/4.denied /models/mnist/4" in text
-    assert "The work directory has no curve of 1, 3, 4, quarantined." in text
+    assert "The work directory has no curve of 1, 3, 4 (quarantined)." in text
 
 
 def test_pictures_have_a_text(versions):

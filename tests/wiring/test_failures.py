@@ -80,10 +80,10 @@ class TestToldPlainly:
         assert None is told_plainly(None)
 
     def test_the_page_shows_it(self):
-        """A failed task leaves that line there, wrapped to 72 columns, and below it the traceback of anything else."""
+        """A failed task leaves that line there, wrapped to 70 columns, and below it the traceback of anything else."""
         assert "too bad" == Broken(way="").on_failure(PipelineError("too\nbad"))
         wide = Broken(way="").on_failure(PipelineError("a " * 100 + "/a/path-that-is-longer-than-a-line" * 3))
-        assert [72 - 1] * 2 == [len(line) for line in wide.split("\n")[:2]]
+        assert [70 - 1] * 2 == [len(line) for line in wide.split("\n")[:2]]
         assert "/a/path-that-is-longer-than-a-line" * 3 == wide.split("\n")[-1]
         line, empty, traceback = Broken(way="").on_failure(ZeroDivisionError("oh\nno")).split("\n", 2)
         assert ("ZeroDivisionError: oh no", "") == (line, empty)
