@@ -46,7 +46,8 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
 def _exports(tasks: Iterable[luigi.Task]) -> Iterator[luigi.Task]:
     """The tasks that make a version, behind whatever wrapper."""
     for task in tasks:
-        if isinstance(task.output(), WantedVersion):
+        output = task.output  # of CompareVersions it is a parameter
+        if callable(output) and isinstance(output(), WantedVersion):
             yield task
         elif isinstance(task, luigi.WrapperTask):
             yield from _exports(luigi.task.flatten(task.requires()))

@@ -118,13 +118,12 @@ def test_versions_of_several_threads_are_made_in_one_run(run_luigi):
 
 def start_long_training(run_luigi):
     """A run in the middle of a training that takes a minute; gives its process."""
-    options = ("--version=1", "--dataset=small", "--model=cnn", "--training-iteration=6000", "--log-level=DEBUG")
+    options = ("--version=1", "--dataset=small", "--model=cnn", "--training-iteration=6000")
     process = run_luigi.start("ExportVersion", *options, env={"MARK": str(run_luigi.directory)})
-    for line in process.stderr:
-        if "running   TrainModel" in line:
-            break
-    time.sleep(3)  # TensorFlow is imported, and the training runs
-    assert process.poll() is None
+    while not list(run_luigi.directory.glob("work/training/*/1000")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    time.sleep(1)  # within the second segment of six
     return process
 
 

@@ -55,7 +55,7 @@ class TestOneRun:
         _, result, _ = exported
         assert [
             "INFO: Archives of small",
-            "INFO: Arrays of small",
+            "INFO: Arrays of small: images",
             *["INFO: Trained softmax"] * 3,
             "INFO: Version 1",
             "INFO: Version 2",
