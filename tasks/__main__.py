@@ -1,6 +1,7 @@
 """`python -m tasks` lists the tasks, each with an example; with arguments it is `luigi --module tasks`."""
 
 import inspect
+import signal
 import sys
 
 from luigi.cmdline import luigi_run
@@ -32,6 +33,7 @@ def main() -> None:
     """List the tasks, or run one."""
     if arguments := sys.argv[1:]:
         luigi_run(["--module", "tasks", *arguments])
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it in silence
     for name, options in EXAMPLES.items():
         about = str(inspect.getdoc(getattr(tasks, name))).splitlines()[0]
         print(about, f"    luigi --module tasks {name} {options} --local-scheduler", sep="\n")  # noqa: T201 - asked for
