@@ -97,7 +97,7 @@ class LabelTask(ReleaseTask):
         told = []
         for move in moves:
             now = "gone" if move.after is None else f"version {move.after}"
-            before = "new" if move.before is None else f"version {move.before}"
+            before = "not there" if move.before is None else f"version {move.before}"
             say_last(f"Label {move.label} of {move.model} is now {now} in {self.config_path}; it was {before}")
             say_last(f"Undo it: {self.undo(move)}")
             told.append(f"now {now}, before {move.before or 'none'}")

@@ -28,7 +28,7 @@ def undo(release, base_path, config_path):  # noqa: ARG001 - the tree has to be 
 def test_a_label_that_moves(release, served, undo):
     """The way back is a roll-back, from that a promotion, and from a new label its removal."""
     first = release("PromoteVersion", "--label=stable", "--version=1", *AT_ONCE)
-    assert f"Label stable of mnist is now version 1 in {served.config_path}; it was new" == first.splitlines()[0]
+    assert f"Label stable of mnist is now version 1 in {served.config_path}; it was not there" == first.splitlines()[0]
     undo(first)
     assert {} == served.labels()
     release("PromoteVersion", "--label=stable", "--version=1", *AT_ONCE)
