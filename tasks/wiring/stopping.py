@@ -44,6 +44,7 @@ class _Handlers:
         self.parent = os.getpid()
         self.is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, with its own ways
         self.is_stopping = False
+        self.code = 0
         self.hook = sys.unraisablehook
         found = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
         self.former = {
@@ -57,15 +58,18 @@ class _Handlers:
             if number in NAMES and is_free:
                 signal.signal(number, self.stop)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ends = self.is_command and self.is_stopping  # this process, whatever comes
         if not ends:
             sys.unraisablehook = self.hook
         for number, handler in self.former.items():
             signal.signal(number, signal.SIG_IGN if ends else handler)
+        if ends and kind is not None and not issubclass(kind, Stopped):
+            raise Stopped(self.code) from None  # Luigi ends a child that was not quite started, and stumbles
 
     def stop(self, number: int, _: FrameType | None = None) -> None:
         self.is_stopping = True
+        self.code = 128 + number
         if os.getpid() != self.parent:
             _prepare_child(number)
         elif hasattr(sys, "ps1"):  # at a prompt, which stays
