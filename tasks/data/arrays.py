@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,12 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str,
 
 def map_arrays(directory: Path) -> Splits:
     """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes."""
+    found = directory.stat()
+    return _map(directory, (found.st_dev, found.st_ino, found.st_ctime_ns))
 
+
+@lru_cache(maxsize=2)  # an engine is asked for the same again and again; a folder in its place is another one
+def _map(directory: Path, _: tuple[int, int, int]) -> Splits:
     def load(split: str) -> Split:
         return Split(*(np.load(directory / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("images", "labels")))
 

@@ -37,10 +37,10 @@ def evaluate(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> Evaluati
     np.add.at(confusion, (labels, predicted), 1)
     right = scores[np.arange(len(labels)), labels].astype(np.float64)
     # by Python's math: NumPy's logarithm gives other last bits on other processors
-    losses = [-math.log(score) for score in np.maximum(right, np.finfo(np.float32).tiny).tolist()]
+    logarithms = list(map(math.log, np.maximum(right, np.finfo(np.float32).tiny).tolist()))
     return Evaluation(
         examples=len(labels),
         accuracy=int(np.trace(confusion)) / len(labels),
-        mean_loss=round(math.fsum(losses) / len(losses), 6),
+        mean_loss=round(0.0 - math.fsum(logarithms) / len(logarithms), 6),
         confusion_matrix=tuple(tuple(int(count) for count in row) for row in confusion),
     )

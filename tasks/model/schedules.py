@@ -6,6 +6,7 @@ stream NumPy has promised never to change.
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def draw_order(seed: int, start: int, stop: int, *, batch_size: int, examples: i
     per_epoch = examples // batch_size
     batches = []
     for epoch in range(start // per_epoch, (stop - 1) // per_epoch + 1):
-        permutation = _stream(seed, ORDER_STREAM, epoch).permutation(examples)
+        permutation = _permutation(seed, epoch, examples)
         first, last = max(start - epoch * per_epoch, 0), min(stop - epoch * per_epoch, per_epoch)
         batches.append(permutation[first * batch_size : last * batch_size].reshape(-1, batch_size))
     return np.concatenate(batches).astype(np.int32)
@@ -62,6 +63,11 @@ def learning_rates(schedule: str, rate: float, start: int, stop: int, *, total: 
 def _half_cosine(left: NDArray[np.float64]) -> NDArray[np.float64]:
     """From 0 at 0 to 1 at 1, by Python's `math`: NumPy's cosine gives other last bits on other processors."""
     return np.array([0.5 - 0.5 * math.cos(math.pi * value) for value in left])
+
+
+@lru_cache(maxsize=2)  # a training asks several times for parts of one epoch
+def _permutation(seed: int, epoch: int, examples: int) -> NDArray[np.int64]:
+    return _stream(seed, ORDER_STREAM, epoch).permutation(examples)
 
 
 def _stream(seed: int, purpose: int, number: int) -> np.random.RandomState:

@@ -10,6 +10,7 @@ Tried on 2 cores, for 1000 iterations of softmax (NumPy alone needs 0.07 to 0.08
 - one `session.run` with a feed_dict an iteration: 0.4 s;
 - a functional loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
 - the loop as nodes of the graph (what is here): 0.071 s, 0.050 s to build, 0.055 s for its first run;
+- in products by a narrow matrix, its gradient by way of its transpose: 0.063 instead of 0.079 s, the same bits;
 - TensorFlow's graph optimizer on: no faster, and 0.03 s more for each new session; so it is off;
 - XLA (auto-clustering): 0.2 s, and 9 s to compile for each new number of iterations;
 - images copied into memory instead of mapped: no faster, for TensorFlow reads a fed array where it lies;
@@ -25,6 +26,7 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from tensorflow.python.framework import ops
 
 from tasks.errors import TrainingFailed
 from tasks.model import schedules
@@ -37,6 +39,8 @@ tf1 = tf.compat.v1
 
 FIRST_CALL = 100  # iterations; doubled until a call takes half a second
 LONGEST_CALL_SECONDS = 0.5
+NARROW = "MatMulByNarrowMatrix"
+NARROW_COLUMNS = 15  # at most: those of a convolution are summed over thousands of rows, in another order this way
 AVERAGE = "/average"  # behind the name of a weight: its average over the training
 
 State = Mapping[str, NDArray[np.float32]]
@@ -121,7 +125,8 @@ class TrainingLoop:
         self.fan_in: dict[str, int] = {}
         self.variables: dict[str, tf.Variable] = {}
         self.graph = tf.Graph()
-        with self.graph.as_default(), _loops_in_the_graph():
+        gradients = self.graph.gradient_override_map({"MatMul": NARROW})
+        with self.graph.as_default(), _loops_in_the_graph(), gradients:
             self._build(architecture, optimizer_name, form)
         self.session = tf1.Session(graph=self.graph)
         self.run = self.session.make_callable([self.done, self.loss], feed_list=self.feeds)
@@ -176,7 +181,9 @@ class TrainingLoop:
 
         def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             chosen = order[index]  # (batch,)
-            batch = tf.cast(tf.gather(images, chosen), tf.float32) * (1.0 / 255.0)  # (batch, 784)
+            bytes_ = tf.bitcast(tf.gather(images, chosen), tf.quint8)
+            # float32 [batch, 784]: a cast and a product by 1/255 give the same bits in twice the time
+            batch = tf.raw_ops.Dequantize(input=bytes_, min_range=0.0, max_range=1.0, mode="SCALED")
             if tables is not None:
                 framed = tf.pad(batch, [[0, 0], [0, 1]])  # (batch, 785): one black pixel for all outside
                 batch = tf.gather(framed, tf.gather(tables, distortions[index]), batch_dims=1)
@@ -220,6 +227,23 @@ class TrainingLoop:
             name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
         )
         return self.variables[name]
+
+
+@tf.RegisterGradient(NARROW)
+def _gradients_of_product(product: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The gradient of a product by a narrow matrix, by way of its transpose: the same bits in half the time.
+
+    For TensorFlow's own, all images of the batch are packed anew, column by column.
+    """
+    inputs, weights = product.inputs
+    turned = product.get_attr("transpose_a") or product.get_attr("transpose_b")
+    if turned or weights.shape[1] is None or weights.shape[1] > NARROW_COLUMNS:
+        usual: tuple[tf.Tensor, tf.Tensor] = ops.gradient_registry.lookup("MatMul")(product, gradient)
+        return usual
+    return (
+        tf.matmul(gradient, weights, transpose_b=True),
+        tf.transpose(tf.matmul(gradient, inputs, transpose_a=True)),
+    )
 
 
 @lru_cache(maxsize=4)

@@ -1,7 +1,6 @@
 """One version, from weights to a folder that is ready to be published: written, loaded again, measured, judged."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +75,7 @@ def export_version(
         model_version=wanted.version,
         recipe=wanted.recipe.shaping(),
         dataset_checksums=dataset_checksums,
-        metrics={split: asdict(evaluation) for split, evaluation in metrics.items()},
+        metrics={split: vars(evaluation) for split, evaluation in metrics.items()},
         signatures=signatures,
         files=checksums.list_files(directory),
         made_with=made_with,

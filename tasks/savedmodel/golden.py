@@ -4,6 +4,7 @@ Their form, and how answers are compared, is in `tasks.versions.golden`; what is
 """
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ def _as_rest(response: Any) -> dict[str, Any]:
     return {"predictions": [[_shortest(score) for score in row] for row in scores]}
 
 
+@lru_cache(maxsize=1024)  # most are pixels, of which there are 256
 def _shortest(value: float) -> float:
     """The number with as few digits as give the same float32; with a point, or REST takes it for an int."""
     return float(str(np.float32(value)))
