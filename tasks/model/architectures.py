@@ -142,7 +142,10 @@ def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
     framed = tf.pad(
         tf.reshape(images, [-1, *weight.image_shape]), [[0, 0], [2, 2 + odd_rows], [2, 2 + odd_columns], [0, 0]]
     )
-    framed = tf.nn.space_to_depth(framed, 2)  # (n, 16, 16, 4)
+    _, rows, columns, channels = framed.shape
+    pairs = tf.reshape(framed, [-1, rows // 2, 2, columns * channels])  # of rows
+    folded = [tf.reshape(pairs[:, :, row], [-1, rows // 2, columns // 2, 2 * channels]) for row in range(2)]
+    framed = tf.concat(folded, -1)  # (n, 16, 16, 4): space_to_depth, whose own operation takes five times as long
     height, width = framed.shape[1] - 2, framed.shape[2] - 2
     windows = [framed[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
     windows = tf.concat(windows, -1)  # (n, 14, 14, 36)
