@@ -10,7 +10,7 @@ Tried on 2 cores, for 1000 iterations of softmax (NumPy alone needs 0.07 to 0.08
 - one `session.run` with a feed_dict an iteration: 0.4 s;
 - a functional loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
 - the loop as nodes of the graph (what is here): 0.071 s, 0.050 s to build, 0.055 s for its first run;
-- in products by a narrow matrix, its gradient by way of its transpose: 0.063 instead of 0.079 s, the same bits;
+- with the gradient of the weights by way of its transpose (see below): 0.063 instead of 0.079 s, the same bits;
 - TensorFlow's graph optimizer on: no faster, and 0.03 s more for each new session; so it is off;
 - XLA (auto-clustering): 0.2 s, and 9 s to compile for each new number of iterations;
 - images copied into memory instead of mapped: no faster, for TensorFlow reads a fed array where it lies;
@@ -39,8 +39,7 @@ tf1 = tf.compat.v1
 
 FIRST_CALL = 100  # iterations; doubled until a call takes half a second
 LONGEST_CALL_SECONDS = 0.5
-NARROW = "MatMulByNarrowMatrix"
-NARROW_COLUMNS = 15  # at most: those of a convolution are summed over thousands of rows, in another order this way
+NARROW, LEAST_ROWS, MOST_COLUMNS = "MatMulByNarrowMatrix", 512, 16  # of one: what it saves is worth it from here on
 AVERAGE = "/average"  # behind the name of a weight: its average over the training
 
 State = Mapping[str, NDArray[np.float32]]
@@ -231,13 +230,15 @@ class TrainingLoop:
 
 @tf.RegisterGradient(NARROW)
 def _gradients_of_product(product: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The gradient of a product by a narrow matrix, by way of its transpose: the same bits in half the time.
+    """The gradient of a product by a long and narrow matrix, by way of its transpose: half the time.
 
-    For TensorFlow's own, all images of the batch are packed anew, column by column.
+    For TensorFlow's own, all images of the batch are packed anew, column by column. The bits are the same for the
+    softmax and batches of 50, not for every size.
     """
     inputs, weights = product.inputs
     turned = product.get_attr("transpose_a") or product.get_attr("transpose_b")
-    if turned or weights.shape[1] is None or weights.shape[1] > NARROW_COLUMNS:
+    rows, columns = weights.shape
+    if turned or rows is None or columns is None or rows < LEAST_ROWS or columns > MOST_COLUMNS:
         usual: tuple[tf.Tensor, tf.Tensor] = ops.gradient_registry.lookup("MatMul")(product, gradient)
         return usual
     return (
