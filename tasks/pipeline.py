@@ -33,6 +33,7 @@ from tasks.wiring.base_tasks import (
     TrainingParameters,
     with_keys_that_decide,
 )
+from tasks.wiring.execution_settings import chosen_cluster
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
@@ -170,6 +171,7 @@ class TrainModel(CompletedTask, TrainingParameters):
                     previous=previous and previous.directory,
                     threads=self.threads,
                     report=reporter(self),
+                    cluster=chosen_cluster(),
                 )
             record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
 
@@ -188,7 +190,7 @@ class ExportVersion(CompletedTask, ExportParameters):
             self.find_baseline()
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
-        calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
+        calls.start(chosen_cluster())  # TensorFlow is imported while Luigi schedules, downloads and decodes
         return {"dataset": self.needed_dataset, "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
@@ -220,7 +222,14 @@ class ExportVersion(CompletedTask, ExportParameters):
             try:
                 with publishing.publish_directory(wanted.path) as aside:
                     manifest, compared = calls.run(
-                        export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
+                        export_version,
+                        aside,
+                        wanted,
+                        trained,
+                        arrays,
+                        baseline,
+                        threads=self.threads,
+                        cluster=chosen_cluster(),
                     )
             except FileExistsError:
                 wanted.check_publishable()

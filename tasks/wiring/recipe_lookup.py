@@ -19,9 +19,11 @@ from tasks.model.architectures import ARCHITECTURES
 from tasks.recipes.checks import Value
 from tasks.recipes.recipe import KEYS
 from tasks.versions.numbers import parse_version
+from tasks.wiring.execution_settings import EXECUTION, SETTINGS, chosen_cluster
 
 RECIPE = "recipe"
 SECTIONS = {one.section: [name for name, key in KEYS.items() if key.section == one.section] for one in KEYS.values()}
+SECTIONS[EXECUTION] = list(SETTINGS)
 TASKS = ("ExportVersion", "ExportAllVersions", "TrainModel")  # whose sections may not hold keys of a recipe
 
 
@@ -73,13 +75,20 @@ def check_config(sections: tuple[str, ...]) -> None:
                 raise InvalidParameter(f"luigi.cfg [{section}] {unknown[0]}: unknown key; allowed are {allowed}")
             if dot:
                 _check_version(section, version)
-            elif name != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
-                for key in keys:
-                    _look_up(key, None, None)
+            else:
+                _check_values(section, keys)
         elif section.lower().startswith(RECIPE):
             raise InvalidParameter(
                 f"luigi.cfg [{section}]: not read; allowed are [recipe] (all versions) and [recipe.N] (version N)"
             )
+
+
+def _check_values(section: str, keys: list[str]) -> None:
+    if section == EXECUTION:
+        chosen_cluster()
+    elif section != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
+        for key in keys:
+            _look_up(key, None, None)
 
 
 def _look_up(name: str, given: Any, version: int | None) -> Value | None:
