@@ -36,6 +36,9 @@ NO_WORKERS_SECONDS = 60.0  # without any worker; clusters that grow when there i
 LOOK_SECONDS = 1.0  # how often it is looked whether there are workers
 MOST_ATTEMPTS = 3
 LARGE = 8 << 20  # bytes; a smaller folder travels with each call
+# As text: a name that a worker cannot import when it unpickles a message ends that worker, and a function sent as
+# bytecode is for one version of Python. In either case this fails as a task that raises.
+ENTER = "__import__('tasks.execution.dask_worker', fromlist=['compute']).compute(call, brought)"
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +78,8 @@ def run(
         error, text = value
         if isinstance(error, PipelineError):
             raise error from RemoteTraceback(text)
-        raise ComputationFailed(f"{_name(error)}: {error} ({_place(text)})") from RemoteTraceback(text)
+        told = str(error) if isinstance(error, ComputationFailed) else f"{_name(error)}: {error}"
+        raise ComputationFailed(f"{told} ({_place(text)})") from RemoteTraceback(text)
     result, files = value
     dask_worker.write_files(files, arguments[0])
     return result
@@ -106,9 +110,8 @@ class _Cluster:
         """Have a worker compute it, and wait for its answer."""
         number = secrets.token_hex(8)
         said = self.said[number] = queue.SimpleQueue()
-        future = self.client.submit(
-            dask_worker.compute, replace(call, number=number), brought or {}, key=f"{name}-{number}", pure=False
-        )
+        sent = {"call": pickle.dumps(replace(call, number=number)), "brought": brought or {}}
+        future = self.client.submit(eval, ENTER, sent, key=f"{name}-{number}", pure=False)
         try:
             future.add_done_callback(lambda _: said.put(None))
             self._follow(said, name, report)

@@ -65,8 +65,9 @@ class Absent:
     names: tuple[str, ...]
 
 
-def compute(call: Call, brought: Mapping[str, Files]) -> bytes:
+def compute(pickled: bytes, brought: Mapping[str, Files]) -> bytes:
     """Answer a call as an engine does: with (result, files of the filled folder), `Absent`, or what was raised."""
+    call: Call = pickle.loads(pickled)  # noqa: S301 - from whom this worker computes for
     worker = get_worker()
     worker.log_event(TOPIC, {"call": call.number, "started": worker.address})
     return engine.answer(partial(_compute, call, brought, worker))
