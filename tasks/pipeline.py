@@ -8,6 +8,7 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,8 @@ from tasks.wiring.progress import reporter
 from tasks.wiring.records import recorded
 
 logger = logging.getLogger(__name__)
+
+PART = 100  # versions; a set of more is handed to Luigi in parts of so many
 
 
 class DownloadDataset(CompletedTask, DataParameters):
@@ -181,6 +184,11 @@ class ExportVersion(CompletedTask, ExportParameters):
 
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
+    @property
+    def priority(self) -> float:
+        """The first version asked for is finished first; what a version requires inherits its priority."""
+        return 1 / self.version
+
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
         return WantedVersion(Path(self.base_path), self.version, self.recipe)
@@ -252,4 +260,26 @@ class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
         self.exports = [self.clone(ExportVersion, version=version) for version in self.versions]
 
     def requires(self) -> list[luigi.Task]:
-        return self.exports
+        if len(self.versions) <= PART:
+            return self.exports
+        starts = range(0, len(self.versions), PART)
+        return [self.clone(ExportPart, versions=self.versions[start : start + PART]) for start in starts]
+
+
+class ExportPart(ExportAllVersions):
+    """Some versions of a large set: Luigi gets to know them when their turn comes.
+
+    For each task that it starts, its scheduler looks at all that are not done; so none of them waits before it must. A
+    part comes after all versions that are known, be they made or failed, and before the parts behind it.
+    """
+
+    @property
+    def priority(self) -> float:
+        return 1 / (2 * numbers.LARGEST_VERSION * self.versions[0])
+
+    def deps(self) -> list[luigi.Task]:
+        """What Luigi schedules before this runs; what it requires is told by `run`."""
+        return []
+
+    def run(self) -> Iterator[list[luigi.Task]]:
+        yield self.exports

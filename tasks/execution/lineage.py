@@ -4,7 +4,6 @@ import hashlib
 import inspect
 import json
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import tasks.model
 from tasks.data.dataset import Dataset, find_dataset
 from tasks.model.architectures import find_architecture
 from tasks.recipes.recipe import KEYS, ActsOn, Recipe
+from tasks.versions.manifest import made_with
 
 DIGITS = 16  # of a SHA-256 in the name of a folder: 64 bits are plenty for what one machine trains
 MODEL_SOURCES = Path(tasks.model.__file__).parent
@@ -29,7 +29,7 @@ def lineage(recipe: Recipe, total_iterations: int) -> str:
             "recipe": {name: getattr(recipe, name) for name in keys},
             "total_iterations": total_iterations,
             "dataset": _identity(find_dataset(recipe.dataset)),
-            "tensorflow": metadata.version("tensorflow"),
+            "tensorflow": made_with()["tensorflow"],
             "source": model_source(recipe.model),
         }
     )

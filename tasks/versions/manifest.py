@@ -6,6 +6,7 @@ The same recipe on the same data gives the same manifest, byte for byte; when, w
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,9 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
     return None
 
 
-def made_with() -> dict[str, str]:
-    """The installed versions of what a model is made with; found without importing it."""
+@lru_cache(maxsize=1)
+def made_with() -> Mapping[str, str]:
+    """The installed versions of what a model is made with; found without importing it, once a process."""
     return {name: metadata.version(name) for name in ("tensorflow", "mnist-versions")}
 
 

@@ -12,7 +12,9 @@ from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
 from tasks.storage import disk_errors
 from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
-from tasks.versions.tree import QUARANTINED, served_names
+from tasks.versions.tree import QUARANTINED
+
+MOST_DIGITS = 19  # of an int64; the server reads more zeros too, which nobody writes
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,12 @@ class WantedVersion:
                 f"{denied} is there: version {self.version} was taken back, and does not come back by itself. Give the "
                 f"new recipe another version number, or bring the old one back: mv {denied} {self.path}"
             )
-        twin = served_names(self.base_path).get(self.version)
-        return twin and (
-            f"{self.base_path / twin} is version {self.version} to the server already. "
-            "Rename it, or give the new recipe another version number"
-        )
+        # asked for name by name: a list of all versions, for each of them, is what many of them would wait for
+        for digits in range(len(str(self.version)) + 1, MOST_DIGITS + 1):
+            twin = self.base_path / f"{self.version:0{digits}}"
+            if os.path.lexists(twin):
+                return (
+                    f"{twin} is version {self.version} to the server already. "
+                    "Rename it, or give the new recipe another version number"
+                )
+        return None

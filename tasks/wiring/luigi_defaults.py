@@ -1,10 +1,12 @@
 """What Luigi does unless it is told otherwise: its settings and its log."""
 
 import logging
+import time
 
 import luigi
 import luigi.interface
 from luigi.configuration import get_config
+from luigi.scheduler import Scheduler
 
 from tasks.wiring import failures
 from tasks.wiring.failures import luigi_logger
@@ -30,6 +32,8 @@ DEFAULTS = {
     },
 }
 
+PRUNE_SECONDS = 1.0
+
 
 def set_up() -> None:
     """Give Luigi this package's defaults where nobody has set them, its log, and the way in which failures are told."""
@@ -45,6 +49,25 @@ def set_up() -> None:
     package_logger.addHandler(_ToLuigi())
     package_logger.propagate = False
     failures.set_up()
+    luigi.interface._WorkerSchedulerFactory.create_local_scheduler = _create_local_scheduler  # noqa: SLF001 - no setting
+
+
+class LocalScheduler(Scheduler):
+    """Luigi's own for one process, which looks through all tasks ever seen before it gives one: not so often here.
+
+    What it looks for, tasks whose retry is due and workers that are gone, is a matter of seconds.
+    """
+
+    looked = float("-inf")
+
+    def prune(self) -> None:
+        if time.monotonic() - self.looked >= PRUNE_SECONDS:
+            super().prune()
+            self.looked = time.monotonic()
+
+
+def _create_local_scheduler(_: object) -> Scheduler:
+    return LocalScheduler(prune_on_get_work=True, record_task_history=False)
 
 
 class _ToLuigi(logging.Handler):

@@ -100,7 +100,7 @@ def test_an_edited_module_of_the_model_gives_another_lineage(tmp_path, monkeypat
 def test_another_tensorflow_gives_another_lineage(monkeypatch):
     """Weights of one version of TensorFlow are not continued with another."""
     before = lineage(make_recipe(), 0)
-    monkeypatch.setattr(addresses.metadata, "version", lambda _: "0.0")
+    monkeypatch.setattr(addresses, "made_with", lambda: {"tensorflow": "0.0"})
     assert before != lineage(make_recipe(), 0)
 
 

@@ -1,0 +1,88 @@
+"""`python -m benchmarks.scale --versions 1000`: what many versions cost, with stubs for training and export.
+
+Each version has a recipe of its own (another seed), so it has a training of its own too. One row for each step: time,
+processor time of all processes, and the memory of the largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.measuring import Usage, adopt, run, tool
+from tasks.versions.manifest import MANIFEST
+
+ROOT = Path(__file__).parent.parent
+STUB, REAL = "benchmarks.scale_stub", "tasks"
+SETTINGS = "[recipe]\ndataset = digits\ntraining_iteration = 20\n[core]\nlog_level = WARNING\n"
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
+    parser.add_argument("--versions", type=int, nargs="+", default=[1000], help="how many; several numbers one by one")
+    parser.add_argument("--workers", type=int, default=1, help="Luigi's workers (1)")
+    parser.add_argument("--without", nargs="*", default=[], help="steps to leave out, such as verify")
+    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--scratch", type=Path, help="folder for temporary files")
+    options = parser.parse_args()
+    adopt()
+    rows = []
+    print("| versions | step | time | processor time | largest process |\n| --- | --- | --- | --- | --- |")
+    for versions in options.versions:
+        with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+            for step, usage in measure(Path(folder), versions, options.workers, options.without):
+                rows.append({"versions": versions, "step": step, **vars(usage)})
+                took = f"{usage.seconds:.1f} s | {usage.processor_seconds:.1f} s | {usage.peak_bytes / 1e6:.0f} MB"
+                print(f"| {versions:,} | {step} | {took} |", flush=True)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+def measure(folder: Path, versions: int, workers: int, without: list[str]) -> Iterator[tuple[str, Usage]]:
+    """The steps, in the order in which versions go through them."""
+    template = make_template(folder)
+    recipes = "".join(f"[recipe.{version}]\nseed = {version}\n" for version in range(1, versions + 1))
+    (folder / "luigi.cfg").write_text(SETTINGS + recipes)
+
+    def luigi(module: str, *arguments: str) -> Usage:
+        command: list[str | Path] = [tool("luigi"), "--module", module, *arguments, "--local-scheduler"]
+        return run(command, cwd=folder, env={"PYTHONPATH": str(ROOT), "SCALE_TEMPLATE": str(template)})
+
+    export = ("ExportAllVersions", "--versions", f"1-{versions}", "--workers", str(workers))
+    steps = {
+        "make": (STUB, *export),
+        "find complete": (STUB, *export),
+        "verify": (REAL, "VerifyVersions"),
+    }
+    for step, (module, *arguments) in steps.items():
+        if step not in without:
+            yield step, luigi(module, *arguments)
+
+
+def make_template(folder: Path) -> Path:
+    """A real version, to be copied; and what all versions share, archives and arrays."""
+    (folder / "luigi.cfg").write_text(SETTINGS)
+    command: list[str | Path] = [
+        tool("luigi"),
+        "--module",
+        REAL,
+        "ExportVersion",
+        "--version",
+        "1",
+        "--local-scheduler",
+    ]
+    run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)})
+    template = (folder / "models" / "mnist" / "1").rename(folder / "template")
+    shutil.rmtree(folder / "work" / "training")
+    if not (template / MANIFEST).is_file():
+        raise FileNotFoundError(template / MANIFEST)
+    return template
+
+
+if __name__ == "__main__":
+    main()
