@@ -56,8 +56,9 @@ def start(cluster: str | None = None) -> None:
     """
     global _nursery  # noqa: PLW0603 - one for this process and all that it forks
     if cluster is not None:
-        from tasks.execution import dask_cluster  # noqa: F401 - once, for all that this process forks
+        from tasks.execution import dask_cluster  # once, for all that this process forks
 
+        dask_cluster.prepare()
         return
     if "tensorflow" in sys.modules:
         return

@@ -43,6 +43,11 @@ ENTER = "__import__('tasks.execution.dask_worker', fromlist=['compute']).compute
 logger = logging.getLogger(__name__)
 
 
+def prepare() -> None:
+    """Find out once, for all processes that are forked from this one, what the workers have to have."""
+    dask_worker.computed_with()
+
+
 def run(
     address: str,
     function: Callable[..., Any],
