@@ -10,6 +10,7 @@ from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, one_of
 
 EXECUTION = "execution"
+ENGINES = ("local", "dask")  # the first is the default
 
 
 def _scheduler_address(value: Any) -> str:
@@ -19,7 +20,7 @@ def _scheduler_address(value: Any) -> str:
 
 
 SETTINGS = {
-    "engine": one_of(("local", "dask")),
+    "engine": one_of(ENGINES),
     "dask_scheduler": Check(_scheduler_address, lambda: "an address such as tcp://host:8786"),
 }
 
@@ -36,7 +37,7 @@ def chosen_cluster() -> str | None:
         for name, check in SETTINGS.items()
         if config.has_option(EXECUTION, name)
     }
-    if found.get("engine", "local") == "local":
+    if found.get("engine", ENGINES[0]) == ENGINES[0]:
         return None
     if "dask_scheduler" not in found:
         raise InvalidParameter(

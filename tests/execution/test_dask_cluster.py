@@ -224,7 +224,11 @@ def test_a_worker_that_would_give_other_bytes_is_refused(own_cluster, script, tm
         ({"PYTHONPATH": f"{other}{os.pathsep}{ROOT}"}, (), "would give other bytes: it has tensorflow 2.19.1, here 2."),
         ({"PYTHONPATH": str(changed_package(tmp_path / "changed"))}, (), "source of tasks"),
         ({"PYTHONPATH": str(broken.parent)}, (), "cannot run this package (ModuleNotFoundError"),
-        ({}, ("--nthreads", "2"), "has 2 threads, and a process computes one version at a time"),
+        (
+            {},
+            ("--nthreads", "2"),
+            "has 2 threads; start it with --nthreads 1: a process computes one version at a time",
+        ),
     )
     for env, options, expected in cases:
         process = own_cluster.add_workers(1, "--no-nanny", *(options or ("--nthreads", "1")), env=env)
