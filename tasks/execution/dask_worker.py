@@ -145,8 +145,8 @@ def _check_fitness(call: Call, worker: Any) -> None:
     """Make sure that this process gives the bytes that the caller's would, and computes nothing beside this call."""
     if worker.state.nthreads != 1:
         raise ClusterFailed(
-            f"the Dask worker {worker.address} has {worker.state.nthreads} threads; start it with --nthreads 1: a process "
-            "computes one version at a time"
+            f"the Dask worker {worker.address} has {worker.state.nthreads} threads; start it with --nthreads 1: "
+            "a process computes one version at a time"
         )
     ours = _installed()
     try:

@@ -32,7 +32,7 @@ DEFAULTS = {
     },
 }
 
-PRUNE_SECONDS = 1.0
+PRUNE_SECONDS = 5.0
 
 
 def set_up() -> None:

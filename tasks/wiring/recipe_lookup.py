@@ -40,7 +40,7 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
     Raises:
         InvalidParameter: an unknown key, a value that is not allowed, or a key in a section where it has no effect.
     """
-    check_config(tuple(get_config().sections()))
+    check_config(len(get_config()))
     values = {name: _look_up(name, given[name], version) for name in KEYS if name in given}
     if "model" in values:
         own = ARCHITECTURES[str(values["model"])]
@@ -56,9 +56,12 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
 
 
 @lru_cache(maxsize=8)
-def check_config(sections: tuple[str, ...]) -> None:
-    """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter."""
-    for section in sections:
+def check_config(_: int) -> None:
+    """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter.
+
+    Once for each number of sections: to look at thousands of them for each task would cost more than all else.
+    """
+    for section in get_config().sections():
         keys = [key.replace("-", "_") for key in get_config()[section]]
         name, dot, version = section.partition(".")
         if section in TASKS:
