@@ -1,7 +1,8 @@
 """`python -m benchmarks.scale --versions 1000`: what many versions cost, with stubs for training and export.
 
 Each version has a recipe of its own (another seed), so it has a training of its own too. One row for each step: time,
-processor time of all processes, and the memory of the largest.
+processor time of all processes, and the memory of the largest. Of several numbers of versions, the last may take at
+most 1.2 times as long a version as the first; the exit code is 1 if it takes longer.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from tasks.versions.manifest import MANIFEST
 
 ROOT = Path(__file__).parent.parent
 STUB, REAL = "benchmarks.scale_stub", "tasks"
+MOST_GROWTH = 1.2
 SETTINGS = "[recipe]\ndataset = digits\ntraining_iteration = 20\n[core]\nlog_level = WARNING\n"
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--versions", type=int, nargs="+", default=[1000], help="how many; several numbers one by one")
     parser.add_argument("--workers", type=int, default=1, help="Luigi's workers (1)")
@@ -41,6 +43,10 @@ def main() -> None:
                 print(f"| {versions:,} | {step} | {took} |", flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
+    each = [row["processor_seconds"] / row["versions"] for row in rows if row["step"] == "make"]
+    first, last = options.versions[0], options.versions[-1]
+    print(f"\none of {last:,} takes {each[-1] / each[0]:.2f} times what one of {first:,} takes")
+    return 1 if each[-1] > MOST_GROWTH * each[0] else 0
 
 
 def measure(folder: Path, versions: int, workers: int, without: list[str]) -> Iterator[tuple[str, Usage]]:
@@ -85,4 +91,4 @@ def make_template(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -9,6 +9,7 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 import logging
 import os
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,11 @@ class TrainModel(CompletedTask, TrainingParameters):
     )
 
     def requires(self) -> dict[str, luigi.Task]:
+        return self.needed
+
+    @cached_property
+    def needed(self) -> dict[str, luigi.Task]:
+        """The arrays, and the segment before this one if there is one; made once, since Luigi asks often."""
         dataset = {"dataset": self.clone(PrepareDataset)}
         before = (self.training_iteration - 1) // self.segment * self.segment
         if not before:
@@ -157,8 +163,7 @@ class TrainModel(CompletedTask, TrainingParameters):
         cores = os.cpu_count() or 1
         if self.threads > cores:
             logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
-        needed = self.requires()
-        previous = needed.get("previous")
+        previous = self.needed.get("previous")
         start = previous.training_iteration if previous else 0
         if previous:
             logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
@@ -168,7 +173,7 @@ class TrainModel(CompletedTask, TrainingParameters):
                     train_segment,
                     aside,
                     self.recipe,
-                    needed["dataset"].directory,
+                    self.needed["dataset"].directory,
                     total_iterations=self.schedule_end,
                     start=start,
                     previous=previous and previous.directory,
@@ -212,12 +217,12 @@ class ExportVersion(CompletedTask, ExportParameters):
             allow_signature_change=self.allow_signature_change,
         )
 
-    @property
+    @cached_property
     def needed_dataset(self) -> PrepareDataset:
         """What the version is measured on."""
         return self.clone(PrepareDataset)
 
-    @property
+    @cached_property
     def needed_training(self) -> TrainModel:
         """The last segment of its training."""
         return self.clone(TrainModel)
@@ -258,6 +263,9 @@ class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
             raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
         # made here, so that a recipe with a fault is told before anything runs; keys not given are each version's own
         self.exports = [self.clone(ExportVersion, version=version) for version in self.versions]
+
+    def complete(self) -> bool:
+        return all(export.complete() for export in self.exports)
 
     def requires(self) -> list[luigi.Task]:
         if len(self.versions) <= PART:
