@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tasks.errors import EngineEnded
+from tasks.recipes.registry import ARCHITECTURES, DATASETS, OPTIMIZERS
 
 Report = Callable[[float, str], None]
 
@@ -43,7 +44,8 @@ class RemoteTraceback(Exception):
         return f"\n{self.text}"
 
 
-_nursery: socket.socket | None = None
+_nursery: socket.socket | None = None  # one for this process and all that it forks
+_known: list[dict[str, Any]] = []  # what was registered when it was forked
 
 
 def start(cluster: str | None = None) -> None:
@@ -51,10 +53,10 @@ def start(cluster: str | None = None) -> None:
 
     Where a Dask cluster computes (the address of its scheduler), there is none, and its client is imported instead.
 
-    To be called before this process forks those that will call. Architectures and datasets that are registered later
-    are not known to engines.
+    To be called before this process forks those that will call. A nursery that was forked before something was
+    registered, as in a notebook, knows nothing of it: another one takes its place.
     """
-    global _nursery  # noqa: PLW0603 - one for this process and all that it forks
+    global _nursery, _known
     if cluster is not None:
         from tasks.execution import dask_cluster  # once, for all that this process forks
 
@@ -62,10 +64,11 @@ def start(cluster: str | None = None) -> None:
         return
     if "tensorflow" in sys.modules:
         return
+    registered = [dict(registry) for registry in (ARCHITECTURES, DATASETS, OPTIMIZERS)]
     if _nursery is not None:
         poll = select.poll()
         poll.register(_nursery, select.POLLRDHUP)
-        if not poll.poll(0):
+        if registered == _known and not poll.poll(0):
             return
         _nursery.close()
     from tasks.execution import nursery
@@ -80,7 +83,7 @@ def start(cluster: str | None = None) -> None:
         finally:
             os._exit(1)
     theirs.close()
-    _nursery = ours
+    _nursery, _known = ours, registered
 
 
 def run(

@@ -1,7 +1,8 @@
 """Load a SavedModel, and ask it; several can be loaded at once."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +25,7 @@ from tasks.savedmodel.tensorflow_errors import reason_of
 
 tf1 = tf.compat.v1
 
-BATCH = 1000  # images
+BATCH_FLOATS = 784_000  # of the widest layer at once, 3 MB: a thousand images of the softmax, fewer of a wider network
 AGREEMENT = 1e-5  # of a score
 
 
@@ -35,16 +36,21 @@ class LoadedModel:
     directory: Path
     session: Any
     signatures: Mapping[str, Any]
+    batch: int = 1  # images that it is asked for at once
+
+    def predictor(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """`predict_images` as a function: images float32 [n, 784] in [0, 1] -> scores float32 [n, 10]."""
+        signature = self.signatures[PREDICT_SIGNATURE]
+        return self.session.make_callable(signature.outputs["scores"].name, [signature.inputs["images"].name])
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`, a thousand at a time."""
-        signature = self.signatures[PREDICT_SIGNATURE]
-        feed, fetch = signature.inputs["images"].name, signature.outputs["scores"].name
-        run = self.session.make_callable(fetch, [feed])
-        floats = np.empty((min(BATCH, len(images)), images.shape[1]), np.float32)  # reused: fresh memory costs time
+        """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`."""
+        run = self.predictor()
+        # reused: fresh memory costs time
+        floats = np.empty((min(self.batch, len(images)), images.shape[1]), np.float32)
         batches = []
-        for start in range(0, len(images), BATCH):
-            chosen = images[start : start + BATCH]
+        for start in range(0, len(images), self.batch):
+            chosen = images[start : start + self.batch]
             batches.append(run(as_floats(chosen, out=floats[: len(chosen)])))
         return np.concatenate(batches)
 
@@ -78,7 +84,7 @@ def load_saved_model(
     if missing:
         raise ExportFailed(f"{directory}: signature {', '.join(sorted(missing))} is missing")
     try:
-        yield LoadedModel(directory, session, signatures)
+        yield LoadedModel(directory, session, signatures, graph.batch)
     finally:
         graph.idle.append(session)
 
@@ -94,6 +100,7 @@ class _Graph:
         self.graph = tf.Graph()
         self.idle: list[Any] = []
         self.meta_graph: Any = None
+        self.batch = 1
 
     def load(self, directory: Path) -> tuple[Any, Mapping[str, Any]]:
         """A session with the variables of the SavedModel in `directory`, and its signatures."""
@@ -104,6 +111,7 @@ class _Graph:
         if self.meta_graph is None:
             with self.graph.as_default():
                 self.meta_graph = tf1.saved_model.loader.load(session, list(TAGS), str(directory))
+            self.batch = max(1, BATCH_FLOATS // self._widest_layer())
         else:
             saver, prefix = self.meta_graph.saver_def, str(directory / "variables" / "variables")
             session.run(saver.restore_op_name, {saver.filename_tensor_name: prefix})
@@ -111,6 +119,12 @@ class _Graph:
 
     def _signatures(self) -> Iterable[tuple[str, Any]]:
         return self.meta_graph.signature_def.items()
+
+    def _widest_layer(self) -> int:
+        """The most numbers that an operation gives for one image."""
+        shapes = [out.shape.as_list() for op in self.graph.get_operations() for out in op.outputs if out.shape.rank]
+        known = [math.prod(rest) for first, *rest in shapes if first is None and None not in rest]
+        return max(known, default=1 << 12)
 
     def _has_variables_alone(self) -> bool:
         """Whether restoring variables is all that loading another one takes: no tables, no files, no own first step."""
@@ -128,15 +142,17 @@ class _Graph:
 _graph_of = lru_cache(maxsize=8)(_Graph)
 
 
-def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
-    """Make sure that both signatures say the same about images uint8 [n, 784].
+def check_agreement(model: LoadedModel, images: NDArray[np.uint8], class_names: Sequence[str]) -> None:
+    """Make sure that both signatures say the same about images uint8 [n, 784]; the names are in the scores' order.
 
     Raises:
         ExportFailed: a score differs by more than 1e-5, or the classes are not ordered by their scores.
     """
     predicted = model.predict(images)  # (n, 10), by class
     classes, scores = model.classify(images)  # (n, 10), best first
-    by_class = np.take_along_axis(predicted, classes.astype(np.int64), axis=1)
+    numbers = {name.encode(): number for number, name in enumerate(class_names)}
+    order = np.array([[numbers[name] for name in row] for row in classes])
+    by_class = np.take_along_axis(predicted, order, axis=1)
     difference = float(np.abs(by_class - scores).max())
     if not difference <= AGREEMENT or (np.diff(scores, axis=1) > 0).any():
         raise ExportFailed(
