@@ -3,19 +3,17 @@
 DownloadDataset fetches and verifies the four archives; PrepareDataset decodes them into arrays that processes
 share. TrainModel trains one segment and continues from the one before it, so that versions that differ only in
 `training_iteration` share their training. ExportVersion writes the SavedModel aside, loads it again, measures
-what it loaded, applies the gate and publishes the version; ExportAllVersions asks for a set of them.
+what it loaded, applies the gate and publishes the version. `tasks.version_sets` asks for a set of them.
 """
 
 import logging
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import luigi
 
 from tasks.data.dataset import find_dataset
-from tasks.errors import InvalidParameter, PipelineError
+from tasks.errors import PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
 from tasks.execution.lineage import dataset_folder, lineage, schedule_end
@@ -24,14 +22,12 @@ from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.serving.baseline import find_baseline
 from tasks.storage import checksums, publishing
-from tasks.versions import numbers
 from tasks.versions.compatibility import Baseline
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring.base_tasks import (
     CompletedTask,
     DataParameters,
     ExportParameters,
-    RecipeTask,
     TrainingParameters,
     with_keys_that_decide,
 )
@@ -41,15 +37,12 @@ from tasks.wiring.parameters import (
     FolderParameter,
     ListOfStringsParameter,
     VersionParameter,
-    VersionsParameter,
 )
-from tasks.wiring.progress import Reporter, counted, megabytes
+from tasks.wiring.progress import Reporter, megabytes
 from tasks.wiring.records import recorded, training_seconds
 from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
-
-PART = 100  # versions; a set of more is handed to Luigi in parts of so many
 
 
 class DownloadDataset(CompletedTask, DataParameters):
@@ -247,48 +240,3 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
         told = f"{manifest.measured}, {megabytes(manifest.size)}"
         logger.info("Version %d: published, %s", self.version, told)
         Reporter(self).finish(told)
-
-
-class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):
-    """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
-
-    shown = ("versions",)
-    versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.versions:
-            raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
-        # made here, so that a recipe with a fault is told before anything runs; keys not given are each version's own
-        self.exports = [self.clone(ExportVersion, version=version) for version in self.versions]
-
-    def complete(self) -> bool:
-        return all(export.complete() for export in self.exports)
-
-    def requires(self) -> list[luigi.Task]:
-        if len(self.versions) <= PART:
-            return self.exports
-        starts = range(0, len(self.versions), PART)
-        return [self.clone(ExportPart, versions=self.versions[start : start + PART]) for start in starts]
-
-    def run(self) -> None:
-        Reporter(self).finish(counted(len(self.exports), "version"))
-
-
-class ExportPart(ExportAllVersions):
-    """Some versions of a large set: Luigi gets to know them when their turn comes.
-
-    For each task that it starts, its scheduler looks at all that are not done; so none of them waits before it must. A
-    part comes after all versions that are known, be they made or failed, and before the parts behind it.
-    """
-
-    @property
-    def priority(self) -> float:
-        return 1 / (2 * numbers.LARGEST_VERSION * self.versions[0])
-
-    def deps(self) -> list[luigi.Task]:
-        """What Luigi schedules before this runs; what it requires is told by `run`."""
-        return []
-
-    def run(self) -> Iterator[list[luigi.Task]]:  # type: ignore[override] # Luigi takes either
-        yield self.exports

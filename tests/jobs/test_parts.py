@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT, names_in
 from tests.jobs.chain import CHAIN
 
-IN_PARTS = "import tests.small\nfrom tasks import pipeline\npipeline.PART = 2\n"
+IN_PARTS = "import tests.small\nfrom tasks import version_sets\nversion_sets.PART = 2\n"
 
 
 @pytest.fixture
