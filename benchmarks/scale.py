@@ -8,10 +8,15 @@ most 1.2 times as long a version as the first; the exit code is 1 if it takes lo
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
+import socket
+import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.measuring import Usage, adopt, run, tool
@@ -20,6 +25,7 @@ from tasks.versions.manifest import MANIFEST
 ROOT = Path(__file__).parent.parent
 STUB, REAL = "benchmarks.scale_stub", "tasks"
 MOST_GROWTH = 1.2
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "AWS_DEFAULT_REGION": "us-east-1"}
 SETTINGS = "[recipe]\ndataset = digits\ntraining_iteration = 20\n[core]\nlog_level = WARNING\n"
 
 
@@ -34,13 +40,14 @@ def main() -> int:
     options = parser.parse_args()
     adopt()
     rows = []
-    print("| versions | step | time | processor time | largest process |\n| --- | --- | --- | --- | --- |")
+    print("| versions | step | time | processor time | largest process | requests |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for versions in options.versions:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-            for step, usage in measure(Path(folder), versions, options.workers, options.without):
-                rows.append({"versions": versions, "step": step, **vars(usage)})
+            for step, usage, requests in measure(Path(folder), versions, options.workers, options.without):
+                rows.append({"versions": versions, "step": step, **vars(usage), "requests": requests})
                 took = f"{usage.seconds:.1f} s | {usage.processor_seconds:.1f} s | {usage.peak_bytes / 1e6:.0f} MB"
-                print(f"| {versions:,} | {step} | {took} |", flush=True)
+                print(f"| {versions:,} | {step} | {took} | {f'{requests:,}' if requests else ''} |", flush=True)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
     each = [row["processor_seconds"] / row["versions"] for row in rows if row["step"] == "make"]
@@ -49,15 +56,16 @@ def main() -> int:
     return 1 if each[-1] > MOST_GROWTH * each[0] else 0
 
 
-def measure(folder: Path, versions: int, workers: int, without: list[str]) -> Iterator[tuple[str, Usage]]:
-    """The steps, in the order in which versions go through them."""
+def measure(folder: Path, versions: int, workers: int, without: list[str]) -> Iterator[tuple[str, Usage, int]]:
+    """The steps, in the order in which versions go through them: what each took, and its requests to a bucket."""
     template = make_template(folder)
     recipes = "".join(f"[recipe.{version}]\nseed = {version}\n" for version in range(1, versions + 1))
     (folder / "luigi.cfg").write_text(SETTINGS + recipes)
 
-    def luigi(module: str, *arguments: str) -> Usage:
+    def luigi(module: str, *arguments: str, alone: bool = True) -> Usage:
         command: list[str | Path] = [tool("luigi"), "--module", module, *arguments, "--local-scheduler"]
-        return run(command, cwd=folder, env={"PYTHONPATH": str(ROOT), "SCALE_TEMPLATE": str(template)})
+        env = {"PYTHONPATH": str(ROOT), "SCALE_TEMPLATE": str(template), **CREDENTIALS}
+        return run(command, cwd=folder, env=env, alone=alone)
 
     export = ("ExportAllVersions", "--versions", f"1-{versions}", "--workers", str(workers))
     steps = {
@@ -67,7 +75,36 @@ def measure(folder: Path, versions: int, workers: int, without: list[str]) -> It
     }
     for step, (module, *arguments) in steps.items():
         if step not in without:
-            yield step, luigi(module, *arguments)
+            yield step, luigi(module, *arguments), 0
+    if "push" in without:
+        return
+    with moto(folder / "moto.log") as (endpoint, count):
+        for step in ("push", "find pushed"):
+            before = count()
+            usage = luigi(REAL, "PushVersions", "--bucket", "s3://models", "--endpoint-url", endpoint, alone=False)
+            yield step, usage, count() - before
+
+
+@contextlib.contextmanager
+def moto(log: Path) -> Iterator[tuple[str, Callable[[], int]]]:
+    """An S3 on this machine with a bucket: its address, and how many requests it has had."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with log.open("wb") as stream:
+        command: list[str | Path] = [tool("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=stream, stderr=stream)
+    try:
+        while f"Running on http://127.0.0.1:{port}" not in log.read_text():
+            if server.poll() is not None:
+                raise RuntimeError(log.read_text())
+            time.sleep(0.1)
+        endpoint = f"http://127.0.0.1:{port}"
+        urllib.request.urlopen(urllib.request.Request(f"{endpoint}/models", method="PUT")).close()  # noqa: S310 - ours
+        yield endpoint, lambda: log.read_text().count(' HTTP/1.1" ')
+    finally:
+        server.kill()
+        server.wait()
 
 
 def make_template(folder: Path) -> Path:
