@@ -15,6 +15,7 @@ from typing import Any
 
 import tasks
 from tasks.execution import calls
+from tasks.execution.curves import Curve, write_curve
 from tasks.recipes.recipe import Recipe
 from tasks.versions.manifest import Manifest, read_manifest, write_manifest
 from tasks.versions.wanted_version import WantedVersion
@@ -28,6 +29,7 @@ STATE = b"stub" * 7_900
 def train_segment(directory: Path, _: Recipe, *__: Any) -> float:
     """Leave a state that no training made; gives its loss."""
     (directory / "state.npz").write_bytes(STATE)
+    write_curve(directory, Curve(0, 0.0, [(1, 0.0)]))
     return 0.0
 
 

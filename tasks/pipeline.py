@@ -16,6 +16,7 @@ from tasks.data.dataset import find_dataset
 from tasks.errors import PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
+from tasks.execution.curves import read_curve
 from tasks.execution.lineage import dataset_folder, lineage, schedule_end
 from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
@@ -39,7 +40,7 @@ from tasks.wiring.parameters import (
     VersionParameter,
 )
 from tasks.wiring.progress import Reporter, megabytes
-from tasks.wiring.records import recorded, training_seconds
+from tasks.wiring.records import recorded
 from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
@@ -236,7 +237,8 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
                 return
             manifest, compared = made
             record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
-            record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
+            curve = read_curve(trained)  # not from the records, which are long after thousands of versions
+            record.update(training_seconds=round(curve.seconds, 3) if curve else 0.0)
         told = f"{manifest.measured}, {megabytes(manifest.size)}"
         logger.info("Version %d: published, %s", self.version, told)
         Reporter(self).finish(told)
