@@ -39,6 +39,9 @@ PRUNE_SECONDS = 5.0
 def set_up() -> None:
     """Give Luigi this package's defaults where nobody has set them, its log, and the way in which a run is told."""
     config = get_config()
+    # For each task that is made, Luigi looks whether its family is among them: in a list of thousands of [recipe.N],
+    # which ConfigParser makes anew each time, that takes longer than all else. This is a view of the same.
+    config.sections = config._sections.keys  # noqa: SLF001 - the public one makes the list
     for section, settings in DEFAULTS.items():
         for name, value in settings.items():
             if not config.has_option(section, name):

@@ -1,7 +1,8 @@
 """Runs whose trainings and exports are computed on a Dask cluster, as `[execution]` of luigi.cfg says."""
 
 import os
-import subprocess
+import signal
+import time
 
 import pytest
 
@@ -28,8 +29,11 @@ def test_the_same_bytes_come_from_a_cluster(cluster, exported, run_luigi):
     run_luigi("ExportAllVersions", "--versions", "1-3", "--workers", "2", check=0)
     local = exported[0]
     assert read_tree(local.base) == read_tree(run_luigi.base)
-    training = "work/training"
-    assert read_tree(local.directory / training) == read_tree(run_luigi.directory / training)
+    expected, found = (
+        read_tree(directory / "work" / "training") for directory in (local.directory, run_luigi.directory)
+    )
+    assert expected.keys() == found.keys()  # of a curve, the points that are recorded depend on the machine
+    assert {expected[name] == found[name] for name in found if name.endswith("state.npz")} == {True}
     assert [2, 2, 2] == iterations_in(run_luigi.records())
 
 
@@ -69,13 +73,12 @@ def test_a_network_of_ones_own_must_be_importable_there(cluster, run_luigi, tmp_
 def test_ctrl_c_leaves_the_cluster_as_it_was(cluster, run_luigi):
     """The run ends at once, and the next one computes there."""
     run_luigi.configure(EXECUTION.format(cluster.address))
-    process = run_luigi.start("ExportVersion", "--version=1", "--dataset=small", "--training-iteration=1000000")
-    for line in process.stderr:
-        if "running   TrainModel" in line:
-            break
-    with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(3)
-    process.send_signal(2)
+    options = ("--version=1", "--dataset=small", "--model=cnn", "--training-iteration=100000")
+    process = run_luigi.start("ExportVersion", *options)
+    while not list(run_luigi.directory.glob("work/training/*/1000")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert 0 != process.returncode
     run_luigi("ExportVersion", "--version=2", "--dataset=small", "--training-iteration=20", check=0)
