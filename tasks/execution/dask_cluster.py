@@ -11,6 +11,7 @@ threads, belongs to the process that made it.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import logging
 import os
@@ -24,7 +25,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distributed import CancelledError, Client, KilledWorker
+from distributed import CancelledError, Client, KilledWorker, Security
+from distributed.comm import connect
+from distributed.utils import LoopRunner
 
 from tasks.errors import ClusterFailed, PipelineError
 from tasks.execution import dask_worker
@@ -98,8 +101,9 @@ class _Cluster:
         self.process = os.getpid()
         self.said: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
         try:
+            LoopRunner(asynchronous=False).run_sync(_greet, address)
             self.client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC)
-        except (OSError, TimeoutError) as error:
+        except Exception as error:  # where it is no scheduler that answers, what goes wrong can be anything
             raise ClusterFailed(
                 f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:g} s: start one with `dask scheduler` "
                 f"and workers with `dask worker {address} --nthreads 1`, or set engine = local in luigi.cfg [execution]"
@@ -189,6 +193,13 @@ class _Cluster:
 
 
 _cluster: _Cluster | None = None
+
+
+async def _greet(address: str) -> None:
+    """Shake hands with a scheduler; a client would wait for ever for what says nothing."""
+    certificates = Security().get_connection_args("client")
+    comm = await asyncio.wait_for(connect(address, timeout=CONNECT_SECONDS, **certificates), CONNECT_SECONDS)
+    await comm.close()
 
 
 def _connect(address: str) -> _Cluster:

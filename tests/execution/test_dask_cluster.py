@@ -1,10 +1,14 @@
 """Calls on a Dask cluster: what goes to the workers and comes back, and what is told of faults."""
 
+import contextlib
+import http.server
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -148,19 +152,32 @@ print(json.dumps([attempt(functions.die, f"{here}/once", 1), attempt(functions.d
     assert 4 >= len((tmp_path / "ever").read_text())
 
 
-def test_a_scheduler_that_is_not_there_is_told_soon(script):
-    """Within ten seconds, with the commands that start one."""
-    address = f"tcp://127.0.0.1:{free_port()}"
-    (found, seconds), _ = script(
-        address,
-        """
-began = time.monotonic()
-found = attempt(functions.fill_and_refuse)
-print(json.dumps([found, time.monotonic() - began]))
-""",
-    )
+@contextlib.contextmanager
+def silence():
+    """A port at which somebody listens, and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@contextlib.contextmanager
+def web():
+    """A port at which a web server answers, as a scheduler's dashboard does."""
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.mark.parametrize("there", [lambda: contextlib.nullcontext(free_port()), silence, web])
+def test_a_scheduler_that_is_not_there_is_told_soon(script, there):
+    """Within ten seconds, with the commands that start one; so if something else answers, or keeps silent."""
+    with there() as port:
+        address, began = f"tcp://127.0.0.1:{port}", time.monotonic()
+        found, log = script(address, "print(json.dumps(attempt(functions.fill_and_refuse)))")
+        seconds = time.monotonic() - began
     assert "ClusterFailed" == found[0]
     assert f"no Dask scheduler answers at {address} within 5 s: start one with `dask scheduler`" in found[1]
+    assert "Traceback" not in log
     assert 10 > seconds
 
 
