@@ -16,9 +16,10 @@ versions into a bucket, PullVersions from there to the host of a server.
 from tasks.comparison import CompareVersions
 from tasks.distribution import PullVersions, PushVersions, WithdrawVersions
 from tasks.inspection import RebuildVersions, VerifyVersions
-from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
+from tasks.pipeline import DownloadDataset, ExportVersion, PrepareDataset, TrainModel
 from tasks.release import ConfirmRollout, PromoteVersion, RemoveLabel, RollBack
 from tasks.retention import QuarantineVersion, RetireVersions
+from tasks.version_sets import ExportAllVersions
 from tasks.wiring.luigi_defaults import set_up
 
 __version__ = "0.1.0"

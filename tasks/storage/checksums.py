@@ -27,7 +27,13 @@ def list_files(directory: Path) -> dict[str, dict[str, int | str]]:
 
 def seal(directory: Path) -> None:
     """Add `checksums.json`, which lets `is_intact` tell whether anything changed since."""
-    (directory / CHECKSUMS).write_text(json.dumps(list_files(directory), indent=1) + "\n", encoding="utf-8")
+    (directory / CHECKSUMS).write_bytes(format_seal(directory))
+
+
+def format_seal(directory: Path) -> bytes:
+    """What `seal` writes into a folder: the checksums of all that is in it but the seal itself."""
+    files = {name: entry for name, entry in list_files(directory).items() if name != CHECKSUMS}
+    return (json.dumps(files, indent=1) + "\n").encode()
 
 
 def is_intact(directory: Path, *, remember: bool = False) -> bool:

@@ -15,6 +15,7 @@ import ctypes
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +24,9 @@ from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.locks import try_lock
 
 ASIDE_PREFIX = ".aside-"
+SWEEP_SECONDS = 10.0  # between two looks at a folder by one process; of thousands of versions, each costs milliseconds
+
+_swept: dict[Path, float] = {}  # folder -> when this process looked last
 
 
 @contextlib.contextmanager
@@ -49,7 +53,9 @@ def scratch_directory(target: Path) -> Iterator[Path]:
     """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends."""
     with explain_os_errors(target):
         make_directory(target.parent)
-        sweep(target.parent)
+        if time.monotonic() - _swept.get(target.parent, float("-inf")) > SWEEP_SECONDS:
+            sweep(target.parent)
+            _swept[target.parent] = time.monotonic()
         with _locked_aside(target) as aside:
             yield aside
 
@@ -108,7 +114,8 @@ def make_directory(path: Path) -> None:
 def sweep(directory: Path) -> list[Path]:
     """Remove what dead writers left in `directory`, not what a live process is writing; returns what was removed."""
     swept = []
-    for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
+    names = os.listdir(directory)  # noqa: PTH208 - of thousands of versions, for each of them
+    for leftover in [directory / name for name in names if name.startswith(ASIDE_PREFIX)]:
         lock = try_lock(leftover)
         if lock is not None:
             if leftover.is_dir():

@@ -56,12 +56,3 @@ def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
                 if family.encode() in line and (record := json.loads(line))["task"] == family:
                     found[str(record["path"])] = record
     return found
-
-
-def training_seconds(work_dir: str, segment: Any) -> float:
-    """What a training took up to a TrainModel, with the segments that others share, as far as it is on record."""
-    records, seconds = read_records(work_dir, segment.task_family), 0.0
-    while segment is not None:
-        seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
-        segment = segment.requires().get("previous")
-    return round(seconds, 3)

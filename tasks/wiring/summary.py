@@ -50,7 +50,8 @@ def _exports(tasks: Iterable[luigi.Task]) -> Iterator[luigi.Task]:
         if callable(output) and isinstance(output(), WantedVersion):
             yield task
         elif isinstance(task, luigi.WrapperTask):
-            yield from _exports(luigi.task.flatten(task.requires()))
+            # a large set requires parts, and to make these takes as long as all else of a run that has nothing to do
+            yield from _exports(getattr(task, "exports", None) or luigi.task.flatten(task.requires()))
 
 
 def _tell_tree(exports: list[luigi.Task], groups: Mapping[str, Collection[luigi.Task]]) -> list[str]:

@@ -39,6 +39,10 @@ BAD_CONFIGURATIONS = [
     ("[ExportVersion]\nmodel = cnn\n", "luigi.cfg [ExportVersion] model", "belong under [recipe]"),
     ("[ExportAllVersions]\nseed = 1\n", "luigi.cfg [ExportAllVersions] seed", "belong under [recipe]"),
     ("[training]\nsegments = 5\n", "luigi.cfg [training] segments", "allowed are threads, segment"),
+    ("[execution]\nworkers = 5\n", "luigi.cfg [execution] workers: unknown key", "allowed are engine, dask_scheduler"),
+    ("[execution]\nengine = spark\n", "luigi.cfg [execution] engine = 'spark'", "one of dask, local"),
+    ("[execution]\nengine = dask\n", "luigi.cfg [execution] engine = dask", "needs dask_scheduler beside it"),
+    ("[execution]\ndask_scheduler = host\n", "[execution] dask_scheduler = 'host'", "such as tcp://host:8786"),
     ("[training]\nsegment = 0\n", "luigi.cfg [training] segment = '0'", "1 to 10,000,000"),
 ]
 

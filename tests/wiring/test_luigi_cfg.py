@@ -9,6 +9,7 @@ import tasks
 from tasks.data.dataset import MNIST
 from tasks.recipes.recipe import KEYS
 from tasks.wiring import luigi_defaults as runtime
+from tasks.wiring.execution_settings import ENGINES, EXECUTION, SETTINGS
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "luigi.cfg").read_text(encoding="utf-8")
@@ -31,6 +32,8 @@ def default(section, key, value):
     """The default in the code, and the value as it is read."""
     if key in KEYS and section == KEYS[key].section:
         return KEYS[key].default, KEYS[key].check.check_value(key, value)
+    if (section, key) == (EXECUTION, "engine"):
+        return ENGINES[0], SETTINGS[key].check_value(key, value)
     if section in runtime.DEFAULTS:
         return runtime.DEFAULTS[section][key], value
     if (section, key) == ("DownloadDataset", "mirrors"):
