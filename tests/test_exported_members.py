@@ -25,7 +25,7 @@ IMPORT = """
 import importlib, sys
 
 HEAVY = {
-    "boto3", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch",
+    "boto3", "cryptography", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch",
     "sklearn", "tensorflow", "tqdm",
 }
 for module in sys.argv[1:]:
@@ -52,6 +52,7 @@ def test_the_public_names_are_these():
         "RemoveLabel",
         "RetireVersions",
         "RollBack",
+        "SignVersions",
         "TrainModel",
         "VerifyVersions",
         "WithdrawVersions",

@@ -116,7 +116,7 @@ def find_harmful_names(files: Files) -> Iterator[str]:
         folders = {folder for name in files for folder in map(str, PurePosixPath(name).parents)}
         harmful = [name for name in files if name in folders or name == CLAIM]
     for name in harmful:
-        shown = name if len(name) <= MOST_PART_BYTES else f"{name[:MOST_PART_BYTES]}..."
+        shown = name if len(name) <= MOST_NAME_BYTES else f"{name[:MOST_PART_BYTES]}..."
         yield f"its manifest names the file {shown!r}; allowed are relative names without '..'"
 
 
