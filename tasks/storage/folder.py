@@ -44,7 +44,10 @@ class FolderStore:
             return None
 
     def get(self, key: str) -> Iterator[bytes]:
-        with open_regular(self._find(key), follow=False) as stream:
+        path = self._find(key)
+        if path.exists() and not path.is_file():
+            raise FileNotFoundError(path)  # a folder or a FIFO is no object
+        with open_regular(path, follow=False) as stream:
             while block := stream.read(BLOCK):
                 yield block
 
