@@ -61,7 +61,7 @@ def commands(name):
                 .replace("\\\n", " ")
                 .splitlines()
             ):
-                yield from re.split(r" && | \| |; ", line.split("| ")[0] if line.startswith("|") else line)
+                yield from re.split(r" && | \| |; ", line)
     yield from (span for span in re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text) if re.search(r" -", span))
 
 
