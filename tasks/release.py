@@ -68,7 +68,7 @@ class ReleaseTask(WantedStateTask):
     public_key = PublicKeyParameter("file with a public key: what is not signed by it is not served")
     why = luigi.Parameter(default="", description="free text for releases.jsonl")
 
-    is_emergency = False  # then a signature is looked at, and changes nothing
+    is_emergency = False  # in one, a signature that does not count is told, and no more
 
     def page(self) -> str | None:
         """Where the first server that is asked over REST tells the status of the model."""
@@ -82,10 +82,10 @@ class ReleaseTask(WantedStateTask):
             raise InvalidParameter(
                 f"config_path {config_path}: must not lie in the base path, which holds versions only"
             )
-        public_key = Path(self.public_key) if self.public_key else None
-        verdict = partial(find_fault, base_path, config_path=config_path, public_key=public_key)
-        if self.is_emergency:
-            verdict = partial(find_fault_but_signature, base_path, config_path=config_path, public_key=public_key)
+        key = Path(self.public_key) if self.public_key else None
+        verdict = partial(
+            find_fault, base_path, config_path=config_path, public_key=key, is_emergency=self.is_emergency
+        )
         return ServedModel(config_path, base_path, self.model_name, self.keep_loaded, verdict, self.server_base_path)
 
 
@@ -217,28 +217,24 @@ class ConfirmRollout(ReleaseTask):
         return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
 
 
-def find_fault(base_path: Path, version: int, *, config_path: Path, public_key: Path | None = None) -> str | None:
-    """Why a version must not be served, by verification; None if it may."""
-    if public_key is not None:
-        signing.load_public_keys(public_key)  # whatever is wrong with them is no fault of the version
-    promoted = foreign.promoted_files(config_path, base_path, version)
-    verified = calls.run(verify_version, base_path / str(version), promoted, public_key, threads=_threads())
-    errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
-    return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
-
-
-def find_fault_but_signature(
-    base_path: Path, version: int, *, config_path: Path, public_key: Path | None
+def find_fault(
+    base_path: Path, version: int, *, config_path: Path, public_key: Path | None = None, is_emergency: bool = False
 ) -> str | None:
-    """The same of a version that was promoted before: that its signature does not count is told, and no more."""
-    flaw = None
-    try:
-        flaw = public_key and signing.find_flaw(base_path / str(version), public_key)
-    except PipelineError as error:
-        flaw = str(error)
-    if flaw:
-        logger.warning("Version %d %s; it was promoted before, so a roll-back goes on", version, flaw)
-    return find_fault(base_path, version, config_path=config_path)
+    """Why a version must not be served, by verification; None if it may."""
+    directory = base_path / str(version)
+    if public_key is not None:
+        try:
+            flaw = signing.find_flaw(directory, public_key)
+        except PipelineError as error:  # a key that cannot be read is no fault of the version
+            if not is_emergency:
+                raise
+            flaw = str(error)
+        if flaw and is_emergency:
+            logger.warning("Version %d %s; it was promoted before, so a roll-back goes on", version, flaw)
+    promoted = foreign.promoted_files(config_path, base_path, version)
+    verified = calls.run(verify_version, directory, promoted, None if is_emergency else public_key, threads=_threads())
+    errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
+    return f"{directory} fails verification: {'; '.join(errors)}" if errors else None
 
 
 def find_rollout(task: Any, served: ServedModel) -> Rollout:
