@@ -38,6 +38,8 @@ REFUSED_IF_MISSING = {
     ("RollBack", "label"),
     ("RemoveLabel", "label"),
     ("ConfirmRollout", "server"),
+    ("SignVersions", "private_key"),
+    ("SignVersions", "versions"),
     ("WithdrawVersions", "versions"),
 }
 

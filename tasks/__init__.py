@@ -10,7 +10,7 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
 at what is there, `CompareVersions` holds it against each other. PromoteVersion, RollBack, RemoveLabel,
 QuarantineVersion and RetireVersions change what is served, ConfirmRollout asks the servers. PushVersions brings
-versions into a bucket, PullVersions from there to the host of a server.
+versions into a bucket, PullVersions from there to the host of a server. SignVersions shows who found them fit.
 """
 
 from tasks.comparison import CompareVersions
@@ -19,6 +19,7 @@ from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportVersion, PrepareDataset, TrainModel
 from tasks.release import ConfirmRollout, PromoteVersion, RemoveLabel, RollBack
 from tasks.retention import QuarantineVersion, RetireVersions
+from tasks.signing import SignVersions
 from tasks.version_sets import ExportAllVersions
 from tasks.wiring.luigi_defaults import set_up
 
@@ -39,6 +40,7 @@ __all__ = [
     "RemoveLabel",
     "RetireVersions",
     "RollBack",
+    "SignVersions",
     "TrainModel",
     "VerifyVersions",
     "WithdrawVersions",

@@ -22,6 +22,7 @@ from tasks.versions.manifest import read_manifest
 from tasks.versions.numbers import MOST_VERSIONS, format_versions
 from tasks.versions.pull import is_pulled, pull_version
 from tasks.versions.push import is_pushed, push_version, withdraw_version
+from tasks.versions.signing import find_public_key
 from tasks.versions.tree import QUARANTINED, find_versions
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.parameters import (
@@ -30,6 +31,7 @@ from tasks.wiring.parameters import (
     FolderParameter,
     HostParameter,
     ListOfStringsParameter,
+    PublicKeyParameter,
     VersionsParameter,
 )
 from tasks.wiring.progress import counted, megabytes, transfer
@@ -144,20 +146,25 @@ class PullVersions(FollowingTask):
     base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     newest = CheckedParameter(whole_number(0, MOST_VERSIONS), 0, "how many of the newest; 0: as the other options say")
     label = ListOfStringsParameter(default=(), description="the versions that these labels point at, such as stable")
+    public_key = PublicKeyParameter("file with a public key: whatever is not signed by it is refused")
     host = HostParameter()
 
     def is_so(self) -> bool:
-        return all(is_pulled(stored, Path(self.base_path)) for stored in self.find_wanted())
+        return not self.find_missing()
 
     def change(self) -> str:
-        wanted = {stored.number: stored for stored in self.find_wanted()}
-        missing = {number: stored for number, stored in wanted.items() if not is_pulled(stored, Path(self.base_path))}
+        missing, key = self.find_missing(), find_public_key(self.public_key)
         total = sum(entry.bytes for stored in missing.values() for entry in stored.entries.values())
         with transfer(self, "pulling", total) as moved:
-            for_each(missing, lambda number: pull_version(missing[number], Path(self.base_path), moved))
+            for_each(missing, lambda number: pull_version(missing[number], Path(self.base_path), moved, key))
         if missing:
             logger.info("Pulled %s from %s to %s", format_versions(tuple(missing)), self.bucket, self.base_path)
         return f"{counted(len(missing), 'version')} pulled, {megabytes(total)}"
+
+    def find_missing(self) -> dict[int, StoredVersion]:
+        """The versions that are asked for and are not here as they are in the bucket."""
+        base_path, key = Path(self.base_path), find_public_key(self.public_key)
+        return {stored.number: stored for stored in self.find_wanted() if not is_pulled(stored, base_path, key)}
 
     def find_wanted(self) -> list[StoredVersion]:
         """What the bucket has of the versions that are asked for; raises InvalidParameter if it lacks one."""

@@ -53,6 +53,8 @@ def admit(served: ServedModel, version: int, *, is_allowed: bool) -> Callable[[]
             "--allow-foreign takes its checksums now, and promotes it"
         )
     files = checksums.list_files(directory)
+    if links := [name for name, entry in files.items() if "link" in entry]:
+        raise ReleaseRefused(f"{directory}: {links[0]} is a link; its bytes belong to another place")
     return lambda: _record(served, version, files)
 
 

@@ -1,6 +1,7 @@
 """A model server's REST port (`--rest_api_port`)."""
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class RestServer:
             try:
                 with requests.Session() as session:
                     session.trust_env = False  # past any proxy
+                    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
                     session.get_redirect_target = lambda _: None  # or a redirection's body is read without a cap
                     with session.request(method, self.address + path, **given) as response:
                         answers.append((response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)))

@@ -18,11 +18,18 @@ def sha256(path: Path) -> str:
 
 
 def list_files(directory: Path) -> dict[str, dict[str, int | str]]:
-    """Every file below `directory`: its path with '/' -> {'bytes': size, 'sha256': digest}, sorted by path."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {
-        path.relative_to(directory).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
-    }
+    """Every file below `directory`: its path with '/' -> {'bytes': size, 'sha256': digest}, sorted by path.
+
+    A link is not followed, as its bytes belong to another place: it is {'link': where it points to}.
+    """
+    found: dict[str, dict[str, int | str]] = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink():
+            found[name] = {"link": str(path.readlink())}
+        elif path.is_file():
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return found
 
 
 def seal(directory: Path) -> None:

@@ -46,7 +46,7 @@ def told_plainly(exception: BaseException | None) -> str | None:
     """The one line that tells a user what an exception means, or None if only its traceback does."""
     while exception is not None:
         if isinstance(exception, PipelineError | ParameterException):
-            return str(exception)
+            return printable(str(exception))
         if isinstance(exception, RPCError):
             return (
                 f"No Luigi scheduler answers ({exception}). Start one with `luigid --address 127.0.0.1`, "
@@ -54,6 +54,11 @@ def told_plainly(exception: BaseException | None) -> str | None:
             )
         exception = exception.__cause__
     return None
+
+
+def printable(text: str) -> str:
+    """A text with names in it that may come from anywhere, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in text)
 
 
 def tell_plainly(record: logging.LogRecord) -> bool:

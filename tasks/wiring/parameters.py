@@ -15,7 +15,7 @@ from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
 
-DISTRIBUTION = ("bucket", "endpoint_url")  # the keys of that section of luigi.cfg
+SETTINGS = {"distribution": ("bucket", "endpoint_url"), "release": ("public_key",)}  # section of luigi.cfg -> its keys
 
 
 class VersionParameter(luigi.Parameter):
@@ -98,8 +98,10 @@ class DistributionParameter(luigi.Parameter):
     With `default=""`, luigi.cfg does not count.
     """
 
+    section = "distribution"
+
     def __init__(self, description: str, read: Callable[[str], str] = str, default: str | None = None) -> None:
-        told = description if default is not None else f"{description}; default: as in [distribution]"
+        told = description if default is not None else f"{description}; default: as in [{self.section}]"
         super().__init__(default=default, description=told)
         self._read = read
 
@@ -107,8 +109,17 @@ class DistributionParameter(luigi.Parameter):
         return x or ""
 
     def normalize(self, x: str | None) -> str:
-        text = distribution_settings().get(self._attribute_name, "") if x is None else x
+        text = settings(self.section).get(self._attribute_name, "") if x is None else x
         return text and self._read(text)
+
+
+class PublicKeyParameter(DistributionParameter):
+    """The file with the public keys, one of which has to have signed a version."""
+
+    section = "release"
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, FolderParameter().normalize)
 
 
 class HostParameter(luigi.Parameter):
@@ -125,7 +136,7 @@ class HostParameter(luigi.Parameter):
     def normalize(self, x: str | None) -> str:
         if x is not None:
             return x
-        return socket.gethostname() if distribution_settings().get("bucket") else ""
+        return socket.gethostname() if settings("distribution").get("bucket") else ""
 
 
 class CheckedParameter(luigi.Parameter):
@@ -157,12 +168,12 @@ class RecipeParameter(luigi.Parameter):
         return None if x is None else self.key.check.check_value(self.key.name, x)
 
 
-def distribution_settings() -> dict[str, str]:
-    """What `[distribution]` in luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
+def settings(section: str) -> dict[str, str]:
+    """What one of the SETTINGS of luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
     config = get_config()
-    settings = dict(config["distribution"]) if config.has_section("distribution") else {}
-    for name in settings:
-        if name not in DISTRIBUTION:
-            allowed = ", ".join(DISTRIBUTION)
-            raise InvalidParameter(f"luigi.cfg [distribution] {name}: unknown key; allowed are {allowed}")
-    return settings
+    found = dict(config[section]) if config.has_section(section) else {}
+    for name in found:
+        if name not in SETTINGS[section]:
+            allowed = ", ".join(SETTINGS[section])
+            raise InvalidParameter(f"luigi.cfg [{section}] {name}: unknown key; allowed are {allowed}")
+    return found

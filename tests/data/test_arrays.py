@@ -10,6 +10,7 @@ from tasks.data.arrays import map_arrays, write_arrays
 from tasks.data.dataset import MNIST, Archive, Dataset
 from tasks.data.idx import format_idx
 from tasks.errors import InvalidArchive
+from tests.pickles import Payload
 
 TINY = Dataset(
     "tiny",
@@ -124,3 +125,20 @@ def test_the_original_archives_are_split_as_in_the_tutorial(mnist_dir, tmp_path)
     found = [split.images.shape for split in (splits.training, splits.validation, splits.test)]
     assert [(55000, 784), (5000, 784), (10000, 784)] == found
     assert 5 == splits.validation.labels[0]
+
+
+@pytest.mark.parametrize("name", ["training_images", "test_labels"])
+def test_a_pickle_among_the_arrays_is_not_opened(tmp_path, name):
+    """NumPy would run what is in it: it is refused, and nothing in it is run."""
+    for split in ("training", "validation", "test"):
+        for kind in ("images", "labels"):
+            np.save(tmp_path / f"{split}_{kind}.npy", np.zeros(3, np.uint8))
+    payload = Payload(tmp_path / "was-run")
+    payload.prove()
+    np.save(tmp_path / f"{name}.npy", np.array([payload], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="Array can't be memory-mapped: Python objects in dtype"):
+        map_arrays(tmp_path)
+    (tmp_path / f"{name}.npy").write_bytes(payload.pickled())
+    with pytest.raises(ValueError, match="contains pickled"):
+        map_arrays(tmp_path)
+    assert not payload.path.exists()

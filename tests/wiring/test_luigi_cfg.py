@@ -41,6 +41,9 @@ def default(section, key, value):
     if section == "distribution":
         parameter = getattr(tasks.PushVersions, key)
         return parameter.normalize(None), parameter.normalize(value)
+    if section == "release":
+        parameter = getattr(tasks.PromoteVersion, key)
+        return parameter.normalize(None), parameter.normalize(value)
     task = getattr(tasks, section)
     parameter = dict(task.get_params())[key]
     return parameter.task_value(section, key), parameter.normalize(parameter.parse(value))

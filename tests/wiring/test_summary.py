@@ -22,7 +22,8 @@ def publish(tmp_path, monkeypatch):
     def write(*versions):
         for version in versions:
             task = ExportVersion(version=version, **RECIPE)
-            manifest = Manifest(version, task.recipe.shaping(), {}, METRICS, {}, {"variables": {"bytes": 654_321}}, {})
+            files = {"variables": {"bytes": 654_321, "sha256": "00"}}
+            manifest = Manifest(version, task.recipe.shaping(), {}, METRICS, {}, files, {})
             task.output().path.mkdir(parents=True)
             write_manifest(task.output().path, manifest)
 
