@@ -1,6 +1,7 @@
 """From verified archives to arrays on disk that any number of processes map into memory and share."""
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.dataset import Archive, Dataset
-from tasks.data.idx import read_idx
+from tasks.data.idx import MOST_VALUES, parse_idx
 from tasks.errors import InvalidArchive
 
 
@@ -32,14 +33,17 @@ class Splits:
 def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str, int]:
     """Decode the four archives and write the three splits into `directory` as six `.npy` files.
 
+    Each archive is read once: what is decoded are the very bytes that were held against its checksum.
+
     Returns:
         Split -> how many images it has.
 
     Raises:
-        InvalidArchive: a file is not IDX, or images and labels do not fit each other or the dataset.
+        InvalidArchive: a file has not the checksum that the dataset says, or is not IDX, or images and labels do not
+            fit each other or the dataset.
     """
-    images, labels = _read_pair(dataset, archives, dataset.train_images, dataset.train_labels)
     expected = dataset.training_images + dataset.validation_images
+    images, labels = _read_pair(dataset, archives, dataset.train_images, dataset.train_labels, expected)
     if len(labels) != expected:
         raise InvalidArchive(
             f"{archives / dataset.train_images.name}: {len(labels)} images, "
@@ -71,12 +75,17 @@ def map_arrays(directory: Path) -> Splits:
 
 
 def _read_pair(
-    dataset: Dataset, archives: Path, images: Archive, labels: Archive
+    dataset: Dataset, archives: Path, images: Archive, labels: Archive, count: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other and the dataset."""
+    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other and the dataset.
+
+    Of more than `count` images, where that is known, nothing is unpacked.
+    """
     wanted = dataset.shape if dataset.shape[2] > 1 else dataset.shape[:2]  # grey images are written without channels
-    pixels = read_idx(archives / images.name, dimensions=1 + len(wanted))  # (n, 28, 28)
-    classes = read_idx(archives / labels.name, dimensions=1)  # (n,)
+    most = MOST_VALUES if count is None else count * math.prod(wanted)
+    source = str(archives / images.name)
+    pixels = parse_idx(images.read(archives), dimensions=1 + len(wanted), source=source, most=most)  # (n, 28, 28)
+    classes = parse_idx(labels.read(archives), dimensions=1, source=str(archives / labels.name))  # (n,)
     if pixels.shape[1:] != wanted:
         found, declared = ("x".join(map(str, shape)) for shape in (pixels.shape[1:], wanted))
         raise InvalidArchive(
