@@ -12,6 +12,8 @@ from tasks.data.dataset import Archive, Dataset
 from tasks.data.idx import MOST_VALUES, parse_idx
 from tasks.errors import InvalidArchive
 
+KINDS = {"images": 2, "labels": 1}  # the arrays of a split, and how many dimensions they have
+
 
 @dataclass(frozen=True)
 class Split:
@@ -66,12 +68,29 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str,
 
 
 def map_arrays(directory: Path) -> Splits:
-    """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes."""
+    """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes.
+
+    Raises:
+        InvalidArchive: a file is not one of these.
+    """
 
     def load(split: str) -> Split:
-        return Split(*(np.load(directory / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("images", "labels")))
+        return Split(*(_map(directory / f"{split}_{kind}.npy", number) for kind, number in KINDS.items()))
 
     return Splits(training=load("training"), validation=load("validation"), test=load("test"))
+
+
+def _map(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    try:
+        values = np.load(path, mmap_mode="r")
+        if values.dtype != np.uint8 or values.ndim != dimensions:
+            raise ValueError(f"{values.dtype} of {values.ndim} dimensions")
+    except Exception as error:
+        raise InvalidArchive(
+            f"{path}: no array of a dataset ({type(error).__name__}: {error}); remove {path.parent} and run again: "
+            "the archives are decoded again"
+        ) from error
+    return values
 
 
 def _read_pair(
