@@ -21,6 +21,7 @@ import requests
 from tasks.data.dataset import LEAST_RATE, Archive, Dataset
 from tasks.errors import DownloadFailed
 from tasks.storage import checksums, files, publishing
+from tasks.storage.object_store import absolute_folder
 
 logger = logging.getLogger(__name__)
 pooch.get_logger().setLevel(logging.WARNING)  # what it says about each file is said here
@@ -116,7 +117,7 @@ def _write(
 def _copy(source: str, most: int) -> Iterator[bytes]:
     """The first `most` bytes of a file in a folder, given as a path or as a `file://` address."""
     address = urlsplit(source)
-    path = Path(unquote(address.path)) if address.scheme == "file" else Path(source).expanduser()
+    path = Path(unquote(address.path)) if address.scheme == "file" else Path(absolute_folder("mirror", source))
     try:
         with files.open_regular(path) as stream:
             yield stream.read(most)
