@@ -47,7 +47,7 @@ BAD_CONFIGURATIONS = [
     ("[training]\nthreads = ${NO_SUCH}\n", "[training] threads: Config refers to a nonexisting environment", "NO_SUCH"),
     ("[distribution]\nbucket = s3://a%b\n", "luigi.cfg [distribution] bucket: '%' must", "is written %%"),
     ("[ExportVersion]\nbase_path = a%b\n", "luigi.cfg [ExportVersion] base_path: '%' must", "is written %%"),
-    ("[ExportVersion]\nbase_path = a\0b\n", "base_path 'a\\x00b'", "paths in UTF-8, without a NUL"),
+    ("[ExportAllVersions]\nbase_path = a\0b\n", "base_path 'a\\x00b'", "paths in UTF-8, without a NUL"),
     ("[training]\nsegment = 0\n", "luigi.cfg [training] segment = '0'", "1 to 10,000,000"),
 ]
 
