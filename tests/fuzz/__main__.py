@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --seconds 600` feeds the readers what a coverage-guided fuzzer (atheris, extra `fuzz`) makes up.
+"""`python -m tests.fuzz --seconds 600` feeds the readers what atheris (extra `fuzz`) makes up, guided by coverage.
 
 Each reader gets its share of the time, in a process of its own (libFuzzer ends with its process), and begins with
 tests/fuzz/corpus and its good content. What raises an undocumented error, takes 10 s or 2 GB ends the run with 1, and
@@ -39,7 +39,7 @@ def start(name: str, options: argparse.Namespace) -> bool:
     """Fuzz one reader in a process of its own; whether nothing was found."""
     from tests.fuzz.seeds import seeds
 
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a folder of its own in it
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=memory) as scratch:
         found, given = options.keep / name if options.keep else Path(scratch, "found"), Path(scratch, "given")
         found.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,14 @@
 """Readers of files that others may have written or damaged: documented errors, or a value that can be used."""
 
+from pathlib import Path
+
 import pytest
 
 from tests import quiet_tensorflow  # isort: skip - before anything else imports TensorFlow
 from tests.fuzz.readers import READERS
 from tests.fuzz.seeds import hostile, seeds
+
+CORPUS = sorted((Path(__file__).parent / "corpus").glob("*/*"))
 
 __all__ = ["quiet_tensorflow"]
 
@@ -27,3 +31,9 @@ def test_hostile_contents_are_told(name, tmp_path):
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not documented
             surprises.setdefault(f"{type(error).__name__}: {error}", content[:1000])
     assert {} == surprises
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: f"{path.parent.name}-{path.name[:8]}")
+def test_what_the_fuzzer_found_is_told(path, tmp_path):
+    """Contents that once reached new code, kept by `python -m tests.fuzz`: documented errors alone."""
+    READERS[path.parent.name](path.read_bytes(), tmp_path)
