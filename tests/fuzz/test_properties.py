@@ -29,7 +29,7 @@ from tests.small import make_recipe
 __all__ = ["quiet_tensorflow"]
 
 BOUNDED = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
 TEXT = st.text(max_size=40)
 ANYTHING = st.one_of(
