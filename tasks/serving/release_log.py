@@ -63,6 +63,8 @@ class Move:
         for name, text in texts.items():
             if not isinstance(text, str) or "\0" in text:
                 raise ValueError(f"{name} must be text")
+        if move.config in {"", ".", ".."} or "/" in move.config:  # it is read, beside the log and nowhere else
+            raise ValueError("config must be the name of a file")
         return move
 
 

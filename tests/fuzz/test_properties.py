@@ -140,8 +140,8 @@ def test_any_text_is_a_server_or_refused(text):
 )
 def test_a_move_comes_back(ends, texts, label, when):
     """Whatever its texts hold, it is one line, and read as it was."""
-    why, task, model, base_path, config = texts
-    about = {"why": why, "task": task, "model": model, "base_path": base_path, "config": config}
+    why, task, model, base_path, name = texts
+    about = {"why": why, "task": task, "model": model, "base_path": base_path, "config": f"x{name.replace('/', '')}"}
     move = Move(when=f"{when.isoformat()}+00:00", label=label, before=ends[0], after=ends[1], **about)
     assert "\n" not in move.as_line()
     assert move == Move.from_line(move.as_line())
