@@ -13,6 +13,16 @@ QuarantineVersion and RetireVersions change what is served, ConfirmRollout asks 
 versions into a bucket, PullVersions from there to the host of a server. SignVersions shows who found them fit.
 """
 
+import configparser
+
+try:
+    import luigi  # noqa: F401 - it reads luigi.cfg when it is imported
+except (configparser.Error, UnicodeDecodeError) as error:
+    raise SystemExit(
+        f"luigi.cfg cannot be read: {' '.join(str(error).split())}; allowed is UTF-8 without a byte order mark, each "
+        "section once, and each key once in it"
+    ) from None
+
 from tasks.comparison import CompareVersions
 from tasks.distribution import PullVersions, PushVersions, WithdrawVersions
 from tasks.inspection import RebuildVersions, VerifyVersions

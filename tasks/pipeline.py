@@ -12,8 +12,8 @@ from pathlib import Path
 
 import luigi
 
-from tasks.data.dataset import find_dataset
-from tasks.errors import PipelineError
+from tasks.data.dataset import LEAST_RATE, find_dataset
+from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
 from tasks.execution.curves import read_curve
@@ -51,8 +51,9 @@ class DownloadDataset(CompletedTask, DataParameters):
 
     shown = ("dataset",)
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
-    mirrors = ListOfStringsParameter(
-        default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
+    mirrors = ListOfStringsParameter(default=(), significant=False, description="folders: http(s)://, file:// or paths")
+    least_rate = CheckedParameter(
+        whole_number(0, 10**9), LEAST_RATE, "bytes a second; slower mirrors are given up", significant=False
     )
 
     @property
@@ -69,15 +70,14 @@ class DownloadDataset(CompletedTask, DataParameters):
     def run(self) -> None:
         from tasks.data import digits, download
 
-        dataset = find_dataset(self.dataset)
-        report = Reporter(self, "fetching 4 files")
+        dataset, report = find_dataset(self.dataset), Reporter(self, "fetching 4 files")
         with recorded(self, self.work_dir):
             if dataset.is_embedded:
                 digits.write_archives(dataset, self.directory)
             else:
-                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
-        size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
-        told = f"{len(dataset.archives)} files, {megabytes(size)}"
+                mirrors, rate = self.mirrors or dataset.mirrors, int(self.least_rate)
+                download.fetch_archives(dataset, mirrors, self.directory, report=report, least_rate=rate)
+        told = f"{len(dataset.archives)} files, {megabytes(dataset.size)}"
         logger.info("Archives of %s: %s", dataset.name, told)
         report.finish(told)
 

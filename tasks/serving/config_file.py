@@ -33,11 +33,17 @@ def parse_config(text: bytes, where: str) -> Any:
     from google.protobuf import text_format
 
     try:
-        return text_format.Parse(text.decode(), _empty_config())
+        config = text_format.Parse(text.decode(), _empty_config())
     except UnicodeDecodeError as error:
         raise InvalidServingConfig(f"{where}: cannot be read: {error}") from error
     except text_format.ParseError as error:
         raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: line {error}") from error
+    except RecursionError as error:
+        raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: nested too deeply") from error
+    for entry in config.model_config_list.config:
+        if "\0" in entry.base_path:
+            raise InvalidServingConfig(f"{where}: model {entry.name!r}: no base_path has a NUL in it")
+    return config
 
 
 def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from tasks.errors import InvalidReleaseLog
 from tasks.serving.config_file import labels, read_config
 from tasks.storage import locks, publishing
 from tasks.storage.disk_errors import explain_os_errors
+from tasks.storage.json_text import parse_json
 
 Read = Callable[[Path], Any]  # a config file's path -> its ModelServerConfig
 
@@ -48,13 +49,23 @@ class Move:
 
     @classmethod
     def from_line(cls, line: str) -> Move:
-        """Read a line; raises ValueError, KeyError, TypeError or AttributeError if it is not a line of this log."""
-        entry = json.loads(line)
+        """Read a line; raises ValueError, KeyError, TypeError, AttributeError or OverflowError if it is none."""
+        entry = parse_json(line)
         entry["before"], entry["after"] = entry.pop("from"), entry.pop("to")
         if any(type(entry[end]) not in {int, type(None)} for end in ("before", "after")):
             raise ValueError("from and to must be versions, or null")
-        datetime.fromisoformat(entry["when"])
-        return cls(**entry)
+        if datetime.fromisoformat(entry["when"]).timestamp() < 0:
+            raise ValueError("when must be a time since 1970")
+        move = cls(**entry)
+        texts = {name: value for name, value in asdict(move).items() if name not in {"before", "after"}}
+        if move.label is None:
+            del texts["label"]
+        for name, text in texts.items():
+            if not isinstance(text, str) or "\0" in text:
+                raise ValueError(f"{name} must be text")
+        if move.config in {"", ".", ".."} or "/" in move.config:  # it is read, beside the log and nowhere else
+            raise ValueError("config must be the name of a file")
+        return move
 
 
 class ReleaseLog:
@@ -137,7 +148,7 @@ class ReleaseLog:
     def _parse(self, number: int, line: bytes) -> Move:
         try:
             return Move.from_line(line.decode(errors="surrogateescape"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidReleaseLog(
                 f"{self.path}, line {number}: not a line of this log ({error}); nothing was changed. "
                 "Take the line out, or put the file aside"

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from tasks.errors import RolloutFailed
 from tasks.serving import servers
 from tasks.serving.servers import VersionStatus
+from tasks.storage.json_text import parse_json
 from tasks.versions.golden import Rows, rows_of
 
 NOT_FOUND = 404
@@ -71,7 +72,7 @@ class RestServer:
             raise RolloutFailed(f"{self.address}: does not answer: {_reason(answer)}") from answer
         status, content = answer
         try:
-            return status, json.loads(content)
+            return status, parse_json(content, finite=False)  # a server writes NaN and Infinity as they are
         except ValueError:
             return status, content[:100].decode(errors="replace")
 

@@ -5,6 +5,8 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from tasks.storage.json_text import parse_json
+
 CHECKSUMS = "checksums.json"
 
 
@@ -50,7 +52,7 @@ def is_intact(directory: Path, *, remember: bool = False) -> bool:
     """
     try:
         files = []
-        for name, entry in json.loads((directory / CHECKSUMS).read_text(encoding="utf-8")).items():
+        for name, entry in parse_json((directory / CHECKSUMS).read_bytes()).items():
             stat = (directory / name).stat()
             if stat.st_size != entry["bytes"]:
                 return False

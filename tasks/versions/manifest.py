@@ -17,6 +17,7 @@ from typing import Any
 from tasks.recipes.checks import Value
 from tasks.recipes.recipe import KEYS, Recipe
 from tasks.storage.files import open_regular
+from tasks.storage.json_text import is_number, parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
@@ -99,8 +100,8 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
     for name, entry in manifest.files.items():
         try:
             size = (version_directory / name).stat().st_size
-        except OSError:
-            return f"{name} is missing"
+        except (OSError, ValueError):  # no file has a name with a NUL in it
+            return f"{name!r} is missing" if "\0" in name else f"{name} is missing"
         if size != entry["bytes"]:
             return f"{name} has {size} bytes, its manifest says {entry['bytes']}"
     return None
@@ -160,14 +161,12 @@ def read_text(version_directory: Path) -> bytes:
 def parse_manifest(text: bytes) -> Manifest | None:
     """The manifest that a file's content is; None if it is none, or one of another schema."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        tables = manifest.dataset_checksums, manifest.signatures, manifest.files, manifest.made_with
-        usable = same_schema and manifest.validation_accuracy >= 0 and all(isinstance(one, dict) for one in tables)
-        usable = usable and all(map(_is_entry, manifest.files.values()))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        usable = same_schema and _holds_what_it_should(manifest)
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None
 
@@ -186,3 +185,17 @@ def _is_inside(name: str) -> bool:
         return False
     sizes = [len(os.fsencode(part)) for part in parts]
     return max(sizes) <= MOST_PART_BYTES and sum(sizes) + len(parts) <= MOST_NAME_BYTES
+
+
+def _holds_what_it_should(manifest: Manifest) -> bool:
+    """Whether each value is of the type that it is declared to be; may raise what comes of values of another."""
+    texts = [*manifest.dataset_checksums.values(), *manifest.made_with.values()]
+    accuracies = [entry["accuracy"] for entry in manifest.metrics.values()]
+    return (
+        type(manifest.model_version) is int
+        and all(value is None or isinstance(value, str) or is_number(value) for value in manifest.recipe.values())
+        and all(isinstance(text, str) for text in texts)
+        and all(is_number(accuracy) and 0 <= accuracy <= 1 for accuracy in [*accuracies, manifest.validation_accuracy])
+        and all(map(_is_entry, manifest.files.values()))
+        and isinstance(manifest.signatures, dict)
+    )

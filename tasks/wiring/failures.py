@@ -4,6 +4,7 @@ Luigi logs a traceback for every error and ends with a summary that names no rea
 each failed task, wherever that ran; `tasks.wiring.terminal` tells them when the run is over.
 """
 
+import configparser
 import json
 import logging
 import textwrap
@@ -52,6 +53,11 @@ def told_plainly(exception: BaseException | None) -> str | None:
                 f"No Luigi scheduler answers ({exception}). Start one with `luigid --address 127.0.0.1`, "
                 "or run without: add --local-scheduler"
             )
+        if isinstance(exception, configparser.InterpolationError):
+            where = f"luigi.cfg [{exception.section}] {exception.option}"
+            return f"{where}: {' '.join(exception.message.split())}; a % that stands for itself is written %%"
+        if isinstance(exception, UnicodeEncodeError):
+            return f"{exception.object[:200]!r}: allowed is text that can be written in UTF-8"
         exception = exception.__cause__
     return None
 

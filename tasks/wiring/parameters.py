@@ -4,7 +4,6 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import luigi
@@ -13,6 +12,7 @@ from luigi.configuration import get_config
 from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
+from tasks.storage.object_store import absolute_folder
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
 
 SETTINGS = {"distribution": ("bucket", "endpoint_url"), "release": ("public_key",)}  # section of luigi.cfg -> its keys
@@ -45,7 +45,7 @@ class FolderParameter(luigi.Parameter):
     def normalize(self, x: Any) -> str:
         """Without `~`, `..` or a slash at its end; nothing stays nothing."""
         folder = os.fspath(x)
-        return os.path.abspath(Path(folder).expanduser()) if folder else ""  # noqa: PTH100 - resolve() follows links
+        return absolute_folder(self._attribute_name, folder) if folder else ""
 
 
 class ListOfStringsParameter(luigi.Parameter):

@@ -13,6 +13,7 @@ from typing import Any
 import luigi
 
 from tasks.storage import publishing
+from tasks.storage.json_text import is_number, parse_json
 
 RECORDS = "records.jsonl"
 NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
@@ -53,6 +54,8 @@ def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
         for line in stream:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                if family.encode() in line and (record := json.loads(line))["task"] == family:
-                    found[str(record["path"])] = record
+                if family.encode() in line and (record := parse_json(line))["task"] == family:
+                    times = [record[name] for name in ("seconds", "training_seconds") if name in record]
+                    if all(is_number(seconds) and seconds >= 0 for seconds in times):
+                        found[str(record["path"])] = record
     return found

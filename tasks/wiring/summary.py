@@ -90,13 +90,14 @@ def _row(task: luigi.Task, state: str, records: Mapping[str, Any]) -> tuple[str,
     manifest = read_manifest(task.output().path) if state in {"made", WAS_THERE} else None
     if manifest is None:
         return (str(task.version), task.model, str(task.training_iteration), "-", "-", "-", "-", state)
+    accuracies = manifest.accuracies
     record = records.get(str(task.output().path), {})  # where the work directory was deleted, nobody knows
     return (
         str(task.version),
         str(manifest.recipe["model"]),
         str(manifest.recipe["training_iteration"]),
-        *(f"{manifest.accuracies[split]:.4f}" for split in ("validation", "test")),
+        *(f"{accuracies[split]:.4f}" if split in accuracies else "-" for split in ("validation", "test")),
         f"{manifest.size / 1e6:.1f} MB",
-        f"{record['seconds'] + record.get('training_seconds', 0):.1f}" if record else "-",
+        f"{record.get('seconds', 0) + record.get('training_seconds', 0):.1f}" if record else "-",
         state,
     )

@@ -157,7 +157,7 @@ def test_recipes(reader):
     assert [] == [text for text in printed if " failed" in text]
     text = next(text for text in printed if "made again" in text)
     (declared,) = [block.text for block in blocks("docs/recipes.md") if block.mark == "file my_colours.py"]
-    assert re.findall(r"\b[0-9a-f]{64}\b", text) == re.findall(r'"([0-9a-f]{64})"', declared)
+    assert re.findall(r"\b([0-9a-f]{64}) ([0-9]+)", text) == re.findall(r'"([0-9a-f]{64})", ([0-9]+)', declared)
     assert re.search(r"^ *1 +good +colour_cnn +1\.0000 +1\.0000$", text, re.MULTILINE)
     assert re.search(r"^ *1 +equal$", text, re.MULTILINE)
     manifest = json.loads((reader.directory / "models/colours/1/assets.extra/manifest.json").read_text())

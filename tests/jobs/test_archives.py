@@ -92,7 +92,7 @@ class TestData:
             archives = []
             for name, content in zip(small.ARCHIVES, files):
                 (mirror / name).write_bytes(content)
-                archives.append(small.Archive(name, hashlib.sha256(content).hexdigest()))
+                archives.append(small.Archive(name, hashlib.sha256(content).hexdigest(), len(content)))
             parts = ("train_images", "train_labels", "test_images", "test_labels")
             small.DATASETS["bad"] = dataclasses.replace(small.SMALL, name="bad", **dict(zip(parts, archives)))
         """

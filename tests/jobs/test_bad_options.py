@@ -27,6 +27,9 @@ BAD_OPTIONS = [
     (("--versions", "1", "--seed", "-1"), "seed = '-1'", "0 to 4,294,967,295"),
     (("--versions", "1", "--threads", "0"), "threads = '0'", "1 to 256"),
     (("--versions", "1", "--allow-signature-change", "maybe"), "allow_signature_change = 'maybe'", "true and false"),
+    (("--versions", "1", "--work-dir", "~no-such-user/w"), "work_dir '~no-such-user/w'", "nobody here has that name"),
+    (("--versions", "1", "--base-path", "a\udcffb"), "base_path 'a\\udcffb'", "paths in UTF-8, without a NUL"),
+    (("--versions", "1", "--bucket", "~no-such-user/b"), "bucket '~no-such-user/b'", "nobody here has that name"),
     (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
 ]
 BAD_CONFIGURATIONS = [
@@ -43,6 +46,12 @@ BAD_CONFIGURATIONS = [
     ("[execution]\nengine = spark\n", "luigi.cfg [execution] engine = 'spark'", "one of dask, local"),
     ("[execution]\nengine = dask\n", "luigi.cfg [execution] engine = dask", "needs dask_scheduler beside it"),
     ("[execution]\ndask_scheduler = host\n", "[execution] dask_scheduler = 'host'", "such as tcp://host:8786"),
+    ("[recipe]\nmodel = a%b\n", "luigi.cfg [recipe] model: '%' must be followed by", "is written %%"),
+    ("[recipe]\nmodel = %(foo)s\n", "luigi.cfg [recipe] model: Bad value substitution", "is written %%"),
+    ("[training]\nthreads = ${NO_SUCH}\n", "[training] threads: Config refers to a nonexisting environment", "NO_SUCH"),
+    ("[distribution]\nbucket = s3://a%b\n", "luigi.cfg [distribution] bucket: '%' must", "is written %%"),
+    ("[ExportVersion]\nbase_path = a%b\n", "luigi.cfg [ExportVersion] base_path: '%' must", "is written %%"),
+    ("[ExportAllVersions]\nbase_path = a\0b\n", "base_path 'a\\x00b'", "paths in UTF-8, without a NUL"),
     ("[training]\nsegment = 0\n", "luigi.cfg [training] segment = '0'", "1 to 10,000,000"),
 ]
 

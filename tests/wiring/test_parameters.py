@@ -101,6 +101,20 @@ def test_the_home_folder_is_written_out(monkeypatch):
     assert "/home/somebody/models" == Everything(version=1, folder="~/models").folder
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a\0b", "allowed are paths in UTF-8, without a NUL"),
+        ("a\udcffb", "allowed are paths in UTF-8, without a NUL"),
+        ("~no-such-user/x", "nobody here has that name, or no home"),
+    ],
+)
+def test_what_no_folder_can_be_called_is_refused(text, reason):
+    """Python's own errors would be tracebacks, some of them after minutes."""
+    with pytest.raises(InvalidParameter, match=reason):
+        Everything(version=1, folder=text)
+
+
 def test_no_folder_stays_none():
     """Nothing is not the working directory."""
     assert "" == Everything(version=1, folder="").folder

@@ -11,6 +11,7 @@ from tasks.wiring.summary import columns, tell
 
 METRICS = {split: {"accuracy": accuracy} for split, accuracy in (("validation", 0.9912), ("test", 0.9919))}
 RECIPE = {"model": "softmax", "training_iteration": 1000}
+FILES = {"variables": {"bytes": 654_321, "sha256": "0" * 64}}
 GROUPS = ("already_done", "completed", "ever_failed", "failed", "upstream_failure", "run_by_other_worker")
 
 
@@ -22,8 +23,7 @@ def publish(tmp_path, monkeypatch):
     def write(*versions):
         for version in versions:
             task = ExportVersion(version=version, **RECIPE)
-            files = {"variables": {"bytes": 654_321, "sha256": "00"}}
-            manifest = Manifest(version, task.recipe.shaping(), {}, METRICS, {}, files, {})
+            manifest = Manifest(version, task.recipe.shaping(), {}, METRICS, {}, FILES, {})
             task.output().path.mkdir(parents=True)
             write_manifest(task.output().path, manifest)
 
