@@ -15,6 +15,7 @@ WARMUP_RECORDS = 3
 def checks_before_publishing(splits: Splits, rounds: int) -> dict[str, list[float]]:
     """Architecture -> seconds of the processor in each round, after one that sets up what a process sets up once."""
     prepare_tensorflow(1)
+    from tasks.execution.computations import form_of
     from tasks.model.architectures import find_architecture
     from tasks.model.training import training_loop
     from tasks.savedmodel.writer import write_saved_model
@@ -22,10 +23,10 @@ def checks_before_publishing(splits: Splits, rounds: int) -> dict[str, list[floa
     seconds = {}
     for name in ("softmax", "cnn"):
         architecture = find_architecture(name)
-        weights = training_loop(name, architecture.optimizer).initial_state(0)
+        weights = training_loop(name, architecture.optimizer, form_of("mnist")).initial_state(0)
         with tempfile.TemporaryDirectory() as folder:
             version = Path(folder, "1")
-            write_saved_model(version, architecture.scores, weights)
+            write_saved_model(version, architecture, form_of("mnist"), weights)
             seconds[name] = [_check(version, splits) for _ in range(rounds + 1)][1:]
     return seconds
 

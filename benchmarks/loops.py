@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.checks import checks_before_publishing
 from tasks.data.arrays import Split, Splits, map_arrays
+from tasks.execution.computations import form_of
 from tasks.model.architectures import find_architecture
 from tasks.model.tensorflow_setup import import_tensorflow, prepare_tensorflow
 from tasks.recipes.recipe import KEYS, Recipe
@@ -48,6 +49,7 @@ def softmax_loops(splits: Splits, rounds: int) -> dict[str, list[float]]:
             recipe,
             data.images,
             data.labels,
+            form=form_of("mnist"),
             total_iterations=0,
             start=0,
             stop=1000,
@@ -123,6 +125,7 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
         recipe,
         data.images,
         data.labels,
+        form=form_of("mnist"),
         total_iterations=iterations,
         start=0,
         stop=iterations,
@@ -132,7 +135,8 @@ def cnn_run(splits: Splits, threads: int, iterations: int) -> dict[str, float]:
     seconds = time.monotonic() - began
     with tempfile.TemporaryDirectory() as folder:
         checkpoints.save_state(Path(folder), state)
-        write_saved_model(Path(folder, "1"), find_architecture("cnn").scores, checkpoints.load_weights(Path(folder)))
+        weights = checkpoints.load_weights(Path(folder))
+        write_saved_model(Path(folder, "1"), find_architecture("cnn"), form_of("mnist"), weights)
         with load_saved_model(Path(folder, "1")) as model:
             accuracy = evaluate(model.predict(splits.test.images), splits.test.labels).accuracy
     return {"seconds": seconds, "accuracy": accuracy}

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import luigi.interface
+import luigi
 
 import tasks
 from tasks.model.architectures import ARCHITECTURES
@@ -36,9 +36,10 @@ REFUSED_IF_MISSING = {
     ("ExportAllVersions", "versions"),
     ("PromoteVersion", "label"),
     ("RollBack", "label"),
+    ("RemoveLabel", "label"),
     ("ConfirmRollout", "server"),
+    ("WithdrawVersions", "versions"),
 }
-CORE_OPTIONS = {name.replace("_", "-") for name, _ in luigi.interface.core.get_params()}
 
 
 def main() -> int:
@@ -106,16 +107,9 @@ def task_pages() -> Iterator[str]:
             yield "| --- | --- | --- |"
             for name, parameter in sorted(task.get_params(), key=lambda entry: not has_to_be_given(task, *entry)):
                 needed = has_to_be_given(task, name, parameter)
-                default = "has to be given" if needed else default_of_parameter(name, parameter)
-                yield _row(option_of(task, name), default, parameter.description or "")
+                default = "has to be given" if needed else default_of_parameter(parameter)
+                yield _row(f"`--{name.replace('_', '-')}`", default, parameter.description or "")
             yield ""
-
-
-def option_of(task: Any, name: str) -> str:
-    """How an option is written: in the long form where Luigi would take the short one for an option of its own."""
-    option = name.replace("_", "-")
-    is_ambiguous = any(core.startswith(option) for core in CORE_OPTIONS)
-    return f"`--{task.__name__}-{option}`" if is_ambiguous else f"`--{option}`"
 
 
 def has_to_be_given(task: Any, name: str, parameter: luigi.Parameter) -> bool:
@@ -125,10 +119,10 @@ def has_to_be_given(task: Any, name: str, parameter: luigi.Parameter) -> bool:
     return bool(parameter._default is luigi.parameter._no_value)  # noqa: SLF001 - Luigi tells it in no other way
 
 
-def default_of_parameter(name: str, parameter: luigi.Parameter) -> str:
+def default_of_parameter(parameter: luigi.Parameter) -> str:
     """The default of an option in words."""
     if isinstance(parameter, RecipeParameter):
-        return default_of(KEYS[name])
+        return default_of(parameter.key)
     if isinstance(parameter, luigi.BoolParameter):
         return "no"
     text = parameter.serialize(parameter._default)  # noqa: SLF001 - the code's, whatever a luigi.cfg here says

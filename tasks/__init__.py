@@ -8,30 +8,39 @@ r"""Numbered SavedModels for TensorFlow Serving, built by Luigi: each version's 
                                                 ExportAllVersions
 
 `luigi --module tasks ExportAllVersions --versions 1,2,3` does what is missing and nothing else; `VerifyVersions` looks
-at what is there. PromoteVersion, RollBack, QuarantineVersion and RetireVersions change what is served, ConfirmRollout
-asks the servers.
+at what is there, `CompareVersions` holds it against each other. PromoteVersion, RollBack, RemoveLabel,
+QuarantineVersion and RetireVersions change what is served, ConfirmRollout asks the servers. PushVersions brings
+versions into a bucket, PullVersions from there to the host of a server.
 """
 
+from tasks.comparison import CompareVersions
+from tasks.distribution import PullVersions, PushVersions, WithdrawVersions
 from tasks.inspection import RebuildVersions, VerifyVersions
 from tasks.pipeline import DownloadDataset, ExportAllVersions, ExportVersion, PrepareDataset, TrainModel
-from tasks.release import ConfirmRollout, PromoteVersion, QuarantineVersion, RetireVersions, RollBack
+from tasks.release import ConfirmRollout, PromoteVersion, RemoveLabel, RollBack
+from tasks.retention import QuarantineVersion, RetireVersions
 from tasks.wiring.luigi_defaults import set_up
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CompareVersions",
     "ConfirmRollout",
     "DownloadDataset",
     "ExportAllVersions",
     "ExportVersion",
     "PrepareDataset",
     "PromoteVersion",
+    "PullVersions",
+    "PushVersions",
     "QuarantineVersion",
     "RebuildVersions",
+    "RemoveLabel",
     "RetireVersions",
     "RollBack",
     "TrainModel",
     "VerifyVersions",
+    "WithdrawVersions",
 ]
 
 set_up()

@@ -21,6 +21,10 @@ class StorageFailed(PipelineError):
     """A folder that cannot be used: a file in its place, no permission, no space."""
 
 
+class BucketFailed(PipelineError):
+    """A bucket that is not there, does not answer, or refuses."""
+
+
 class TrainingFailed(PipelineError):
     """A loss that is not finite, or a recipe that the data cannot serve."""
 

@@ -7,7 +7,6 @@ what it loaded, applies the gate and publishes the version; ExportAllVersions as
 """
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from tasks.data.dataset import find_dataset
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
-from tasks.execution.lineage import dataset_folder, lineage
+from tasks.execution.lineage import dataset_folder, lineage, schedule_end
 from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
@@ -30,10 +29,10 @@ from tasks.wiring.base_tasks import (
     CompletedTask,
     DataParameters,
     ExportParameters,
+    RecipeTask,
     TrainingParameters,
     with_keys_that_decide,
 )
-from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
@@ -41,8 +40,9 @@ from tasks.wiring.parameters import (
     VersionParameter,
     VersionsParameter,
 )
-from tasks.wiring.progress import reporter
-from tasks.wiring.records import recorded
+from tasks.wiring.progress import Reporter, counted, megabytes
+from tasks.wiring.records import recorded, training_seconds
+from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 class DownloadDataset(CompletedTask, DataParameters):
     """The four archives of a dataset, fetched from the first mirror that gives the right bytes."""
 
+    shown = ("dataset",)
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
     mirrors = ListOfStringsParameter(
         default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
@@ -70,15 +71,22 @@ class DownloadDataset(CompletedTask, DataParameters):
         from tasks.data import digits, download
 
         dataset = find_dataset(self.dataset)
+        report = Reporter(self, "fetching 4 files")
         with recorded(self, self.work_dir):
             if dataset.is_embedded:
                 digits.write_archives(dataset, self.directory)
             else:
-                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=reporter(self))
+                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
+        size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
+        told = f"{len(dataset.archives)} files, {megabytes(size)}"
+        logger.info("Archives of %s: %s", dataset.name, told)
+        report.finish(told)
 
 
 class PrepareDataset(CompletedTask, DataParameters):
     """The archives decoded and split into arrays that any number of trainings map into memory."""
+
+    shown = ("dataset",)
 
     def requires(self) -> luigi.Task:
         return self.clone(DownloadDataset)
@@ -99,9 +107,12 @@ class PrepareDataset(CompletedTask, DataParameters):
 
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
-        reporter(self)(0.0, "decoding the archives")
+        report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
-            arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+            counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
+        told = f"images: {', '.join(f'{count} {split}' for split, count in counts.items())}"
+        logger.info("Arrays of %s: %s", self.dataset, told)
+        report.finish(told)
 
 
 @with_keys_that_decide(ActsOn.CHECKPOINTS)
@@ -112,6 +123,7 @@ class TrainModel(CompletedTask, TrainingParameters):
     that share a recipe all find what is already there; the bits are the same as without a stop.
     """
 
+    shown = ("model", "training_iteration")
     total_iterations = CheckedParameter(
         whole_number(0, MOST_ITERATIONS), 0, "iterations after which the schedule ends; 0: with this segment, or never"
     )
@@ -125,21 +137,13 @@ class TrainModel(CompletedTask, TrainingParameters):
 
     @property
     def schedule_end(self) -> int:
-        """After how many iterations the schedule ends; 0 for one that does not, or its training could not be shared."""
-        if self.schedule == "constant":
-            return 0
-        if self.total_iterations and self.total_iterations < self.training_iteration:
-            raise InvalidParameter(
-                f"total_iterations = {self.total_iterations}: allowed are 0 and whole numbers from "
-                f"{self.training_iteration:,} (training_iteration) to {MOST_ITERATIONS:,}"
-            )
-        return int(self.total_iterations or self.training_iteration)
+        """After how many iterations the schedule ends; 0 for one that does not."""
+        return schedule_end(self.learning_rate_schedule, self.training_iteration, self.total_iterations)
 
     @property
     def directory(self) -> Path:
         """Where the segment lies."""
-        training = lineage(self.recipe, self.schedule_end)
-        return Path(self.work_dir, "training", training, str(self.training_iteration))
+        return Path(self.work_dir, "training", lineage(self.recipe, self.schedule_end), str(self.training_iteration))
 
     def output(self) -> luigi.LocalTarget:
         return luigi.LocalTarget(self.directory)
@@ -150,33 +154,31 @@ class TrainModel(CompletedTask, TrainingParameters):
     def run(self) -> None:
         if self.directory.exists():
             logger.warning("%s is damaged; this segment is trained again", self.directory)
-        cores = os.cpu_count() or 1
-        if self.threads > cores:
-            logger.warning("threads = %d: this machine has %d cores; more threads make it slower", self.threads, cores)
-        needed = self.requires()
-        previous = needed.get("previous")
-        start = previous.training_iteration if previous else 0
-        if previous:
-            logger.info("Training of %s continues at iteration %d, to %d", self.model, start, self.training_iteration)
+        self.warn_of_threads()
+        previous = self.requires().get("previous")
+        start, stop = previous.training_iteration if previous else 0, self.training_iteration
+        report = Reporter(self, f"iteration {start} of {stop}", start / stop)
         with recorded(self, self.work_dir) as record:
             with publishing.publish_sealed(self.directory) as aside:
-                calls.run(
+                loss = calls.run(
                     train_segment,
                     aside,
                     self.recipe,
-                    needed["dataset"].directory,
+                    self.clone(PrepareDataset).directory,
                     total_iterations=self.schedule_end,
                     start=start,
                     previous=previous and previous.directory,
                     threads=self.threads,
-                    report=reporter(self),
+                    report=report,
                 )
-            record.update(iterations=self.training_iteration - start, instruction_set=INSTRUCTION_SET)
+            record.update(path=str(self.directory), iterations=stop - start, instruction_set=INSTRUCTION_SET)
+        logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, stop, loss)
 
 
-class ExportVersion(CompletedTask, ExportParameters):
+class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     """One version of the tree: exported aside, loaded again, measured, and published whole or not at all."""
 
+    shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
     def output(self) -> WantedVersion:
@@ -189,7 +191,8 @@ class ExportVersion(CompletedTask, ExportParameters):
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
         calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
-        return {"dataset": self.needed_dataset, "training": self.needed_training}
+        # with a bucket, another host may make the version meanwhile: run() looks there before it trains
+        return {} if self.bucket else {"dataset": self.clone(PrepareDataset), "training": self.needed_training}
 
     def find_baseline(self) -> Baseline | None:
         """The version in service; raises VersionConflict or InvalidServingConfig where this one cannot be published."""
@@ -199,13 +202,9 @@ class ExportVersion(CompletedTask, ExportParameters):
             self.version,
             Path(self.config_path),
             max_regression=self.max_regression,
+            max_regression_p=self.max_regression_p,
             allow_signature_change=self.allow_signature_change,
         )
-
-    @property
-    def needed_dataset(self) -> PrepareDataset:
-        """What the version is measured on."""
-        return self.clone(PrepareDataset)
 
     @property
     def needed_training(self) -> TrainModel:
@@ -214,25 +213,27 @@ class ExportVersion(CompletedTask, ExportParameters):
 
     def run(self) -> None:
         wanted, baseline = self.output(), self.find_baseline()
-        trained, arrays = self.needed_training.directory, self.needed_dataset.directory
-        reporter(self)(0.1, "writing and measuring the SavedModel")
+        trained, arrays = self.needed_training.directory, self.clone(PrepareDataset).directory
         with recorded(self, self.work_dir) as record:
-            try:
-                with publishing.publish_directory(wanted.path) as aside:
-                    manifest, compared = calls.run(
-                        export_version, aside, wanted, trained, arrays, baseline, threads=self.threads
-                    )
-            except FileExistsError:
-                wanted.check_publishable()
-                logger.info("Version %d was published by another process meanwhile, with the same recipe", self.version)
+            made = self.publish(
+                wanted,
+                self.needed_training,
+                lambda aside: calls.run(export_version, aside, wanted, trained, arrays, baseline, threads=self.threads),
+            )
+            if made is None:
                 return
-            record.update(accuracies=manifest.accuracies, comparison=compared)
-        logger.info("Published %s", manifest.summary())
+            manifest, compared = made
+            record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
+            record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
+        told = f"{manifest.measured}, {megabytes(manifest.size)}"
+        logger.info("Version %d: published, %s", self.version, told)
+        Reporter(self).finish(told)
 
 
-class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
+class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):
     """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
 
+    shown = ("versions",)
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -244,3 +245,6 @@ class ExportAllVersions(ReportedTask, ExportParameters, luigi.WrapperTask):
 
     def requires(self) -> list[luigi.Task]:
         return self.exports
+
+    def run(self) -> None:
+        Reporter(self).finish(counted(len(self.exports), "version"))

@@ -1,8 +1,12 @@
-"""The command line of TensorFlow Serving's MNIST tutorial, `mnist_saved_model.py`, on top of ExportVersion."""
+"""The command line of TensorFlow Serving's MNIST tutorial, `mnist_saved_model.py`, on top of ExportVersion.
+
+On standard output it says what the tutorial's script says; what Luigi has to tell goes to standard error.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import luigi
@@ -10,6 +14,7 @@ from luigi.configuration import get_config
 
 from tasks.errors import InvalidParameter
 from tasks.pipeline import ExportVersion
+from tasks.versions.manifest import read_manifest
 
 # The tutorial's model, whatever luigi.cfg says about recipes: its 0.01 on the sum of 50 losses is 0.5 on their mean.
 TUTORIAL = {
@@ -27,6 +32,7 @@ TUTORIAL = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Export one version; returns 0 only if it is there, and 1 if it could not be made. Wrong usage exits with 2."""
+    say = partial(print, flush=True)
     parser = _parser()
     options = parser.parse_args(arguments)
     import pooch  # after the options: --help needs none of it
@@ -38,20 +44,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Luigi's own way to give a task further up the chain its parameter; the configuration reads % as a reference
     archive_dir = str(Path(options.work_dir).expanduser().absolute()).replace("%", "%%")
     config.set("DownloadDataset", "archive_dir", archive_dir)
+    cache = pooch.os_cache("mnist-versions")
     try:
         task = ExportVersion(
             **TUTORIAL,
             version=options.model_version,
             training_iteration=options.training_iteration,
             base_path=options.export_dir,
-            work_dir=pooch.os_cache("mnist-versions"),
+            work_dir=cache,
         )
     except InvalidParameter as error:
         parser.error(str(error))
-    luigi.build([task], local_scheduler=True, workers=1)
-    if not task.complete():
+    say(f"Checkpoints, arrays and records are kept in {cache}", file=sys.stderr)
+    if task.complete():
+        say(f"{task.output().path} is there already; nothing is trained", file=sys.stderr)
+    say("Training model...")
+    luigi.build([task], local_scheduler=True, workers=1, log_level="WARNING")
+    manifest = read_manifest(Path(task.output().path))
+    if manifest is None or not task.complete():
         return 1
-    print(f"Version {task.version} is in {task.output().path}")  # noqa: T201 - a command line
+    say(f"training accuracy {manifest.accuracies['test']:g}")  # on the test images, whatever the tutorial calls it
+    say("Done training!")
+    say("Exporting trained model to", Path(options.export_dir, str(task.version)))
+    say("Done exporting!")
     return 0
 
 

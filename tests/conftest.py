@@ -180,6 +180,37 @@ def luigid(tmp_path: Path):
         server.process.wait()
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 on loopback."""
+    from tests.buckets import S3Server
+
+    server = S3Server()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def s3(s3_server, monkeypatch):
+    """That S3, with an environment in which it can be spoken to."""
+    from tests.buckets import CREDENTIALS
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    yield s3_server
+    s3_server.ask("fault", times=0)
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory):
+    """One luigid for all tests of a module, which are told apart by their folders."""
+    server = Luigid(tmp_path_factory.mktemp("luigid") / "luigid.log")
+    server.wait_until_it_answers()
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
 class Luigid:
     """A central scheduler on a free port of the loopback interface."""
 

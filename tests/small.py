@@ -12,10 +12,11 @@ import numpy as np
 import tasks
 from tasks.data.dataset import DATASETS, Archive, Dataset
 from tasks.data.idx import format_idx
+from tasks.execution.computations import form_of
 from tasks.model.architectures import find_architecture
 from tasks.recipes.recipe import KEYS, Recipe
 
-__all__ = ["ARCHIVES", "SMALL", "make_recipe", "tasks", "write_archives"]
+__all__ = ["ARCHIVES", "FORM", "SMALL", "make_recipe", "tasks", "write_archives"]
 
 
 def make_images(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +51,7 @@ SMALL = Dataset(
     mirrors=("http://127.0.0.1:9/",),
 )
 DATASETS[SMALL.name] = SMALL
+FORM = form_of(SMALL.name)
 
 
 def make_recipe(**given) -> Recipe:

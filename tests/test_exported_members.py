@@ -25,7 +25,8 @@ IMPORT = """
 import importlib, sys
 
 HEAVY = {
-    "boto3", "distributed", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch", "sklearn", "tensorflow"
+    "boto3", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch",
+    "sklearn", "tensorflow", "tqdm",
 }
 for module in sys.argv[1:]:
     importlib.import_module(module)
@@ -37,18 +38,23 @@ for module in sys.argv[1:]:
 def test_the_public_names_are_these():
     """What `tasks` exports is what command lines and other people's tasks rest on."""
     assert tasks.__all__ == [
+        "CompareVersions",
         "ConfirmRollout",
         "DownloadDataset",
         "ExportAllVersions",
         "ExportVersion",
         "PrepareDataset",
         "PromoteVersion",
+        "PullVersions",
+        "PushVersions",
         "QuarantineVersion",
         "RebuildVersions",
+        "RemoveLabel",
         "RetireVersions",
         "RollBack",
         "TrainModel",
         "VerifyVersions",
+        "WithdrawVersions",
     ]
 
 

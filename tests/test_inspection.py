@@ -6,6 +6,9 @@ import shutil
 import pytest
 
 from tasks.execution.lineage import digest
+from tasks.storage import checksums
+from tasks.versions.evidence import mcnemar_p
+from tests.buckets import edit_manifest
 from tests.conftest import CommandLine, last_line, names_in, read_tree
 
 CONFIG = """
@@ -71,11 +74,24 @@ class TestVerify:
         result = run("VerifyVersions", "--versions", "1", check=30)
         name = "variables/variables.data-00000-of-00001"
         assert f"error   1: {name} was changed: SHA-256 " in result.stdout
-        assert "1                    error    softmax" in result.stdout
+        assert "      1  error  softmax" in result.stdout
         assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 2 errors; the first: 1: ")
         assert "Traceback" not in result.stderr
         assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
+
+    def test_versions_of_a_bucket_are_loaded_if_asked_to(self, run):
+        """With --deep, what no checksum can tell is found: here a manifest that speaks of a broken graph."""
+        result = run("VerifyVersions", "--bucket", run.base, "--deep", check=0)
+        assert ["good", "good"] == [line.split()[1] for line in result.stdout.splitlines()[1:]]
+        graph = run.base / "2" / "saved_model.pb"
+        graph.write_bytes(graph.read_bytes()[:100])
+        told = {"bytes": 100, "sha256": checksums.sha256(graph)}
+        edit_manifest(run.base / "2", files=lambda files: {**files, graph.name: told})
+        run("VerifyVersions", "--bucket", run.base, check=0)
+        result = run("VerifyVersions", "--bucket", run.base, "--deep", check=30)
+        assert ["good", "error"] == [line.split()[1] for line in result.stdout.splitlines()[1:3]]
+        assert last_line(result).startswith(f"ERROR: VerifyVersions: {run.base}: 1 error; the first: 2: ")
 
     def test_one_error_is_counted_once(self, run):
         """A missing index is missed by the manifest and by the loader, and is one error all the same."""
@@ -167,6 +183,9 @@ class TestGates:
         result = run(*arguments, "--max-regression", "0.01", check=30)
         assert "version 3 is not published: its validation accuracy of 0." in last_line(result)
         assert "is more than max_regression = 0.01 below the " in last_line(result)
+        result = run(*arguments, "--max-regression-p", "0.05", check=30)
+        assert "(stable); exact McNemar's p = " in last_line(result)
+        assert last_line(result).endswith(", max_regression_p = 0.05")
         assert before == read_tree(run.base)
         run(*arguments, "--warmup-records", "1", check=0)
         record = run.records()[-1]
@@ -178,6 +197,8 @@ class TestGates:
         _label(run, 2)
         run("ExportVersion", "--version", "3", "--max-regression", "0.1", check=0)
         comparison = run.records()[-1]["comparison"]
+        evidence = [comparison.pop(name) for name in ("only_right", "only_baseline_right", "p")]
+        assert mcnemar_p(*evidence[:2]) == evidence[2]
         manifests = [
             json.loads((run.base / name / "assets.extra" / "manifest.json").read_text())["metrics"]["validation"]
             for name in "23"
@@ -233,6 +254,7 @@ class TestSettings:
             ("warmup-records", "-1", "a whole number from 0 to 1,000"),
             ("max-regression", "2", "a number from 0 to 1"),
             ("max-regression", "nan", "a number from 0 to 1"),
+            ("max-regression-p", "1.5", "a number from 0 to 1"),
         ],
     )
     def test_a_value_that_is_not_allowed(self, run_here, option, value, allowed):

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.dataset import CLASSES, IMAGE_SIDE, PIXELS, Archive, Dataset
+from tasks.data.dataset import Archive, Dataset
 from tasks.data.idx import read_idx
 from tasks.errors import InvalidArchive
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [n, 784] with values 0 to 255, row by row, and their labels uint8 [n] with values 0 to 9."""
+    """Images and their labels, uint8 [n]: each image is one row of uint8 values, by height, width and channel."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.uint8]
@@ -29,31 +29,36 @@ class Splits:
     test: Split
 
 
-def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> None:
+def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str, int]:
     """Decode the four archives and write the three splits into `directory` as six `.npy` files.
+
+    Returns:
+        Split -> how many images it has.
 
     Raises:
         InvalidArchive: a file is not IDX, or images and labels do not fit each other or the dataset.
     """
-    images, labels = _read_pair(archives, dataset.train_images, dataset.train_labels)
+    images, labels = _read_pair(dataset, archives, dataset.train_images, dataset.train_labels)
     expected = dataset.training_images + dataset.validation_images
     if len(labels) != expected:
         raise InvalidArchive(
             f"{archives / dataset.train_images.name}: {len(labels)} images, "
             f"and dataset {dataset.name!r} declares {expected}"
         )
-    test_images, test_labels = _read_pair(archives, dataset.test_images, dataset.test_labels)
+    test_images, test_labels = _read_pair(dataset, archives, dataset.test_images, dataset.test_labels)
     cut = dataset.validation_images
-    for split, pair in {
+    splits = {
         "training": (images[cut:], labels[cut:]),
         "validation": (images[:cut], labels[:cut]),
         "test": (test_images, test_labels),
-    }.items():
+    }
+    for split, pair in splits.items():
         for kind, values in zip(("images", "labels"), pair, strict=True):
             content = io.BytesIO()
             np.save(content, values)
             # not by NumPy, which tells a full disk as "392000 requested and 44928 written"
             (directory / f"{split}_{kind}.npy").write_bytes(content.getbuffer())
+    return {split: len(pair[1]) for split, pair in splits.items()}
 
 
 def map_arrays(directory: Path) -> Splits:
@@ -65,16 +70,25 @@ def map_arrays(directory: Path) -> Splits:
     return Splits(training=load("training"), validation=load("validation"), test=load("test"))
 
 
-def _read_pair(archives: Path, images: Archive, labels: Archive) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other."""
-    pixels = read_idx(archives / images.name, dimensions=3)  # (n, 28, 28)
+def _read_pair(
+    dataset: Dataset, archives: Path, images: Archive, labels: Archive
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other and the dataset."""
+    wanted = dataset.shape if dataset.shape[2] > 1 else dataset.shape[:2]  # grey images are written without channels
+    pixels = read_idx(archives / images.name, dimensions=1 + len(wanted))  # (n, 28, 28)
     classes = read_idx(archives / labels.name, dimensions=1)  # (n,)
-    if pixels.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE):
+    if pixels.shape[1:] != wanted:
+        found, declared = ("x".join(map(str, shape)) for shape in (pixels.shape[1:], wanted))
         raise InvalidArchive(
-            f"{archives / images.name}: images of {pixels.shape[1]}x{pixels.shape[2]} pixels, expected 28x28"
+            f"{archives / images.name}: images of {found}, and dataset {dataset.name!r} declares {declared}"
         )
     if len(pixels) != len(classes):
         raise InvalidArchive(f"{archives / images.name}: {len(pixels)} images, but {len(classes)} labels beside it")
-    if len(classes) and classes.max() >= CLASSES:
-        raise InvalidArchive(f"{archives / labels.name}: label {classes.max()}, expected 0 to {CLASSES - 1}")
-    return pixels.reshape(len(pixels), PIXELS), classes
+    if not len(pixels):
+        raise InvalidArchive(f"{archives / images.name}: holds no image")
+    if classes.max() >= len(dataset.class_names):
+        raise InvalidArchive(
+            f"{archives / labels.name}: label {classes.max()}, expected 0 to {len(dataset.class_names) - 1}: "
+            f"dataset {dataset.name!r} has {len(dataset.class_names)} class names"
+        )
+    return pixels.reshape(len(pixels), -1), classes

@@ -1,19 +1,19 @@
 """The datasets that can be trained on: what their archives are called, and the bytes that each must have.
 
-A further dataset in the same format (ten classes of 28x28 images in four IDX files, gzipped or not) is one
-more entry in `DATASETS`. Nothing here imports more than the standard library: every run reads this table.
+A further dataset in the same format (images and labels in four IDX files, gzipped or not) is one more entry in
+`DATASETS`. Nothing here imports more than the standard library: every run reads this table.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from tasks.errors import InvalidParameter
 from tasks.recipes import registry
 from tasks.recipes.registry import Registry
 from tasks.storage import checksums
 
-IMAGE_SIDE = 28
-PIXELS = IMAGE_SIDE * IMAGE_SIDE
-CLASSES = 10
+MOST_CLASSES = 256  # what a label of one byte can tell apart
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,11 @@ class Dataset:
     """Four IDX archives and the split that is made of them.
 
     `validation_images` are the first of the training archive, as in TensorFlow's MNIST tutorial;
-    `training_images` are the rest. A dataset without `mirrors` is built from an installed package.
+    `training_images` are the rest. A dataset without `mirrors` is built from an installed package. `shape` is that of
+    one image: height, width, channels. Label i stands for `class_names[i]`.
+
+    Raises:
+        InvalidParameter: it declares what no dataset can have, such as the same class name twice.
     """
 
     name: str
@@ -45,6 +49,25 @@ class Dataset:
     training_images: int
     validation_images: int
     mirrors: tuple[str, ...] = ()
+    shape: tuple[int, int, int] = (28, 28, 1)
+    class_names: tuple[str, ...] = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
+
+    def __post_init__(self) -> None:
+        shape, names = self.shape, self.class_names
+        if not (isinstance(shape, tuple) and len(shape) == 3 and min(shape) > 0):  # noqa: PLR2004 - those named below
+            self._refuse(f"shape = {shape}: allowed is a tuple (height, width, channels), each above 0")
+        if not (
+            isinstance(names, tuple) and 1 < len(names) <= MOST_CLASSES and all(isinstance(one, str) for one in names)
+        ):
+            self._refuse(f"class_names: allowed is a tuple of 2 to {MOST_CLASSES} texts, one for each label from 0 on")
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            self._refuse(f"class_names: {', '.join(map(repr, repeated))} is there twice; allowed is each name once")
+        if min(self.training_images, self.validation_images) < 1:
+            self._refuse("training_images and validation_images: allowed are whole numbers above 0")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        raise InvalidParameter(f"dataset {self.name!r}: {reason}")
 
     @property
     def archives(self) -> tuple[Archive, ...]:

@@ -10,7 +10,6 @@ from urllib.parse import unquote, urlparse
 
 import pooch
 import requests
-from tqdm import tqdm
 
 from tasks.data.dataset import Archive, Dataset
 from tasks.errors import DownloadFailed
@@ -24,6 +23,7 @@ RETRIES = 2  # pooch waits 1 s before the first and 2 s before the second
 WORTH_ANOTHER_ATTEMPT = {408, 425, 429, *range(500, 600)}  # HTTP status
 
 Report = Callable[[float, str], None]
+PartReport = Callable[[int, int], None]  # bytes that have arrived, and in all
 
 
 def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *, report: Report) -> None:
@@ -39,8 +39,10 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
         if archive.lies_in(directory):
             continue
 
-        def report_part(fraction: float, text: str, done: int = number) -> None:
-            report((done + fraction) / len(dataset.archives), text)
+        def report_part(arrived: int, total: int, done: int = number) -> None:
+            count = len(dataset.archives)
+            text = f"file {done + 1} of {count}, {arrived / 1e6:.1f} of {total / 1e6:.1f} MB"
+            report((done + min(1.0, arrived / total)) / count, text)
 
         reasons = []
         if (directory / archive.name).is_file():
@@ -54,7 +56,7 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
                 reasons.append(f"{mirror}: {_reason(error)}")
                 logger.warning("No %s from %s", archive.name, reasons[-1])
             else:
-                logger.info("Fetched %s from %s", archive.name, mirror)
+                logger.debug("Fetched %s from %s", archive.name, mirror)
                 break
         else:
             names = ", ".join(needed.name for needed in dataset.archives)
@@ -65,7 +67,7 @@ def fetch_archives(dataset: Dataset, mirrors: Sequence[str], directory: Path, *,
             )
 
 
-def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) -> None:
+def _fetch_from(archive: Archive, mirror: str, directory: Path, report: PartReport) -> None:
     """One mirror: over HTTP with retries and back-off, or copied from a folder; verified before it gets its name."""
     is_web = urlparse(mirror).scheme in {"http", "https"}
     with publishing.scratch_directory(directory / archive.name) as scratch:
@@ -82,18 +84,16 @@ def _fetch_from(archive: Archive, mirror: str, directory: Path, report: Report) 
         (scratch / archive.name).replace(directory / archive.name)
 
 
-def _download(url: str, output_file: str, pooch_: Any, *, report: Report) -> None:
+def _download(url: str, output_file: str, pooch_: Any, *, report: PartReport) -> None:
     """Stream `url` into `output_file`; refuse at once what another attempt would not change."""
-    bar = _ProgressBar(Path(urlparse(url).path).name, report)
+    counter = _Counter(report)
     try:
-        pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=bar, chunk_size=1 << 16)(url, output_file, pooch_)
+        pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, progressbar=counter, chunk_size=1 << 16)(url, output_file, pooch_)
     except requests.HTTPError as error:
         status = error.response.status_code
         if status not in WORTH_ANOTHER_ATTEMPT:
             raise OSError(f"HTTP status {status} {error.response.reason}") from error
         raise
-    finally:
-        bar.close()
     _refuse_page(output_file)
 
 
@@ -115,30 +115,27 @@ def _refuse_page(path: str) -> None:
             raise OSError("a web page is there instead of the file")
 
 
-class _ProgressBar(tqdm):
-    """A bar on a terminal (nowhere else), which also tells `report` how much has arrived."""
+class _Counter:
+    """What pooch takes for a progress bar: it tells `report` how much has arrived."""
 
-    def __init__(self, name: str, report: Report) -> None:
-        super().__init__(desc=name, unit="B", unit_scale=True, ncols=79, leave=True, disable=None)
-        self.name = name
+    total = 0  # bytes, as the server says; pooch sets it
+
+    def __init__(self, report: PartReport) -> None:
         self.report = report
         self.arrived = 0
 
-    def __bool__(self) -> bool:
-        """True: pooch asks whether there is a bar before it gives it a total, and tqdm itself cannot say then."""
-        return True
-
-    def update(self, n: float | None = 1) -> Any:
-        """Count `n` more bytes."""
-        self.arrived += int(n or 0)
+    def update(self, count: int) -> None:
+        """Count more bytes."""
+        self.arrived += count
         if self.total:
-            self.report(min(1.0, self.arrived / self.total), f"{self.name}: {self.arrived:,} of {self.total:,} bytes")
-        return super().update(n)
+            self.report(self.arrived, self.total)
 
-    def reset(self, total: float | None = None) -> None:
-        """Start again at zero, which pooch does once before it fills the bar."""
+    def reset(self) -> None:
+        """Start again at zero, which pooch does once before it counts all at once."""
         self.arrived = 0
-        super().reset(total)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _reason(error: Exception) -> str:

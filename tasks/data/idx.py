@@ -23,7 +23,7 @@ GZIP_MAGIC = b"\x1f\x8b"
 def read_idx(path: Path, *, dimensions: int) -> NDArray[np.uint8]:
     """Decode one IDX file, gzipped or not, into a read-only uint8 array of the shape that its header declares.
 
-    It must have that many `dimensions`: 3 for images (count, rows, columns), 1 for labels.
+    It must have that many `dimensions`: 3 for images (count, rows, columns), 4 with channels, 1 for labels.
 
     Raises:
         InvalidArchive: not IDX, another number of dimensions, truncated, or bytes left over.
@@ -46,10 +46,11 @@ def parse_idx(content: bytes, *, dimensions: int, source: str) -> NDArray[np.uin
         hint = " (it looks like a web page)" if content.lstrip()[:1] == b"<" else ""
         raise InvalidArchive(f"{source}: starts with {content[:4].hex()}, not with an IDX magic number 000008..{hint}")
     if found != dimensions:
-        names = {1: "labels (1 dimension)", 3: "images (3 dimensions)"}
+        names = {1: "labels (1 dimension)", 3: "images (3 dimensions)", 4: "images with channels (4 dimensions)"}
+        channels_differ = {found, dimensions} == {3, 4}
         raise InvalidArchive(
             f"{source}: expected {names.get(dimensions, dimensions)}, found {names.get(found, found)}; "
-            "are two files swapped?"
+            f"{'does the dataset declare other channels?' if channels_differ else 'are two files swapped?'}"
         )
     header = MAGIC_BYTES + 4 * dimensions
     if len(content) < header:

@@ -24,6 +24,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tasks.errors import EngineEnded
+from tasks.recipes.registry import ARCHITECTURES, DATASETS, OPTIMIZERS
 
 Report = Callable[[float, str], None]
 
@@ -43,22 +44,24 @@ class RemoteTraceback(Exception):
         return f"\n{self.text}"
 
 
-_nursery: socket.socket | None = None
+_nursery: socket.socket | None = None  # one for this process and all that it forks
+_known: list[dict[str, Any]] = []  # what was registered when it was forked
 
 
 def start() -> None:
     """Let TensorFlow's import begin beside what this process does next; does nothing while there is a nursery.
 
-    To be called before this process forks those that will call. Architectures and datasets that are registered later
-    are not known to engines.
+    To be called before this process forks those that will call. A nursery that was forked before something was
+    registered, as in a notebook, knows nothing of it: another one takes its place.
     """
-    global _nursery  # noqa: PLW0603 - one for this process and all that it forks
+    global _nursery, _known
     if "tensorflow" in sys.modules:
         return
+    registered = [dict(registry) for registry in (ARCHITECTURES, DATASETS, OPTIMIZERS)]
     if _nursery is not None:
         poll = select.poll()
         poll.register(_nursery, select.POLLRDHUP)
-        if not poll.poll(0):
+        if registered == _known and not poll.poll(0):
             return
         _nursery.close()
     from tasks.execution import nursery
@@ -73,7 +76,7 @@ def start() -> None:
         finally:
             os._exit(1)
     theirs.close()
-    _nursery = ours
+    _nursery, _known = ours, registered
 
 
 def run(

@@ -91,10 +91,12 @@ def _answer(connection: Connection, failure: Exception | None) -> bytes:
         if reports:
             keywords["report"] = lambda *told: connection.send(("report", told))
         result = function(*arguments, **keywords)
-        sys.stdout.flush()
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            sys.stdout.flush()
         return pickle.dumps(("result", result))
     except Exception as error:  # noqa: BLE001 - the caller raises it
         text = "".join(traceback.format_exception(error))
+        error.__cause__ = error.__context__ = None  # tblib, where it is installed, pickles them; gRPC's cannot be
         if type(error).__module__.split(".")[0] in OWN:
             with contextlib.suppress(Exception):
                 sent = pickle.dumps(("failed", (error, text)))

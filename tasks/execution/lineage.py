@@ -4,14 +4,15 @@ import hashlib
 import inspect
 import json
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import tasks.model
 from tasks.data.dataset import Dataset, find_dataset
+from tasks.errors import InvalidParameter
 from tasks.model.architectures import find_architecture
-from tasks.recipes.recipe import KEYS, ActsOn, Recipe
+from tasks.recipes.recipe import KEYS, MOST_ITERATIONS, ActsOn, Recipe
+from tasks.versions.manifest import installed_version
 
 DIGITS = 16  # of a SHA-256 in the name of a folder: 64 bits are plenty for what one machine trains
 MODEL_SOURCES = Path(tasks.model.__file__).parent
@@ -29,10 +30,31 @@ def lineage(recipe: Recipe, total_iterations: int) -> str:
             "recipe": {name: getattr(recipe, name) for name in keys},
             "total_iterations": total_iterations,
             "dataset": _identity(find_dataset(recipe.dataset)),
-            "tensorflow": metadata.version("tensorflow"),
+            "tensorflow": installed_version("tensorflow"),
             "source": model_source(recipe.model),
         }
     )
+
+
+def schedule_end(schedule: str, iterations: int, total: int) -> int:
+    """After how many iterations a schedule ends; 0 for one that does not, or its training could not be shared.
+
+    Args:
+        schedule: of the learning rate.
+        iterations: of the training.
+        total: after which the schedule shall end; 0 for with the training.
+
+    Raises:
+        InvalidParameter: it would end before the training.
+    """
+    if schedule == "constant":
+        return 0
+    if total and total < iterations:
+        raise InvalidParameter(
+            f"total_iterations = {total}: allowed are 0 and whole numbers from "
+            f"{iterations:,} (training_iteration) to {MOST_ITERATIONS:,}"
+        )
+    return total or iterations
 
 
 def dataset_folder(dataset: Dataset) -> str:
@@ -53,5 +75,10 @@ def model_source(model: str) -> str:
 
 
 def _identity(dataset: Dataset) -> dict[str, Any]:
-    """What tells apart two sets of arrays: the archives' checksums and the split."""
-    return {"checksums": dataset.checksums, "validation_images": dataset.validation_images}
+    """What tells apart two sets of arrays: the archives' checksums, the split, and what they were checked against."""
+    return {
+        "checksums": dataset.checksums,
+        "validation_images": dataset.validation_images,
+        "shape": dataset.shape,
+        "classes": len(dataset.class_names),
+    }

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.model.images import CLASSES
-
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -27,12 +25,15 @@ def evaluate(scores: NDArray[np.float32], labels: NDArray[np.uint8]) -> Evaluati
     """Measure scores float32 [n, 10] (each row a distribution) against labels uint8 [n].
 
     Raises:
-        ValueError: a score is NaN or infinite.
+        ValueError: a score is NaN or infinite, or a label has no score.
     """
     if not np.isfinite(scores).all():
         raise ValueError("a score is NaN or infinite")
     predicted = scores.argmax(axis=1)
-    confusion = np.zeros((CLASSES, CLASSES), np.int64)
+    classes = scores.shape[1]
+    if labels.max() >= classes:
+        raise ValueError(f"it gives {classes} scores, and there are labels up to {labels.max()}")
+    confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     right = scores[np.arange(len(labels)), labels].astype(np.float64)
     # by Python's math: NumPy's logarithm gives other last bits on other processors

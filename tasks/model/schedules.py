@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-ORDER_STREAM, SHIFT_STREAM = 1, 2  # so that the two draw from unrelated streams of one seed
-SHIFT_BLOCK = 100  # iterations whose shifts are drawn at once
+ORDER_STREAM, DISTORTION_STREAM = 1, 2  # so that the two draw from unrelated streams of one seed
+DISTORTION_BLOCK = 100  # iterations whose distortions are drawn at once
 WARM_UP = 0.1  # of all iterations, for the schedules that end at zero
 
 
@@ -29,18 +29,18 @@ def draw_order(seed: int, start: int, stop: int, *, batch_size: int, examples: i
     return np.concatenate(batches).astype(np.int32)
 
 
-def draw_shifts(seed: int, start: int, stop: int, *, batch_size: int, shift: int) -> NDArray[np.int32]:
-    """How each image of iterations `start` to `stop` is moved: int32 [n, batch_size], below (2 * shift + 1)^2.
+def draw_distortions(seed: int, start: int, stop: int, *, batch_size: int, kinds: int) -> NDArray[np.int32]:
+    """How each image of iterations `start` to `stop` is changed: int32 [n, batch_size], below `kinds`.
 
-    Row and column offset from the upper left corner are the number's two digits to the base 2 * shift + 1.
+    With one kind, which changes nothing, nothing is drawn: int32 [n, 0].
     """
-    if not shift:
+    if kinds == 1:
         return np.zeros((stop - start, 0), np.int32)
     drawn = [
-        _stream(seed, SHIFT_STREAM, block).randint(0, (2 * shift + 1) ** 2, size=(SHIFT_BLOCK, batch_size))
-        for block in range(start // SHIFT_BLOCK, (stop - 1) // SHIFT_BLOCK + 1)
+        _stream(seed, DISTORTION_STREAM, block).randint(0, kinds, size=(DISTORTION_BLOCK, batch_size))
+        for block in range(start // DISTORTION_BLOCK, (stop - 1) // DISTORTION_BLOCK + 1)
     ]
-    offset = start % SHIFT_BLOCK
+    offset = start % DISTORTION_BLOCK
     return np.concatenate(drawn)[offset : offset + stop - start].astype(np.int32)
 
 

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from tasks.errors import TrainingFailed
 from tasks.model import schedules
-from tasks.model.architectures import Architecture, find_architecture
-from tasks.model.images import IMAGE_SIDE, PIXELS
+from tasks.model.architectures import Architecture, Weights, find_architecture
+from tasks.model.images import Form
 from tasks.model.optimizers import OPTIMIZERS
 from tasks.recipes.recipe import Recipe
 
@@ -48,6 +48,7 @@ def train(
     images: NDArray[np.uint8],
     labels: NDArray[np.uint8],
     *,
+    form: Form,
     total_iterations: int,
     start: int,
     stop: int,
@@ -60,6 +61,7 @@ def train(
         recipe: what to train, and how.
         images: uint8 [n, 784] with values 0 to 255.
         labels: uint8 [n] with values 0 to 9.
+        form: how many pixels and classes those are.
         total_iterations: after which a schedule ends that does: see `schedules.learning_rates`.
         start: iterations done so far.
         stop: iterations done when this returns.
@@ -72,12 +74,12 @@ def train(
         meet halfway.
 
     Raises:
-        TrainingFailed: the loss is NaN or infinite (the text says at which iteration), or the data has fewer
-            images than a batch.
+        TrainingFailed: the loss is NaN or infinite (the text says at which iteration), the data has fewer images
+            than a batch, or the model gives another number of logits than there are classes.
     """
     if recipe.batch_size > len(images):
         raise TrainingFailed(f"batch_size = {recipe.batch_size}: the training split has only {len(images)} images")
-    loop = training_loop(recipe.model, recipe.optimizer)
+    loop = training_loop(recipe.model, recipe.optimizer, form)
     loop.restore(loop.initial_state(recipe.seed) if state is None else state)
     done, iterations = start, FIRST_CALL
     while done < stop:
@@ -87,7 +89,9 @@ def train(
             images,
             labels,
             schedules.draw_order(recipe.seed, done, until, batch_size=recipe.batch_size, examples=len(images)),
-            schedules.draw_shifts(recipe.seed, done, until, batch_size=recipe.batch_size, shift=loop.shift),
+            schedules.draw_distortions(
+                recipe.seed, done, until, batch_size=recipe.batch_size, kinds=loop.distortions.kinds
+            ),
             schedules.learning_rates(recipe.schedule, recipe.learning_rate, done, until, total=total_iterations),
             done,
         )
@@ -106,19 +110,19 @@ def train(
 class TrainingLoop:
     """The graph of one architecture with one optimizer, and a session that serves one training after another.
 
-    `run(images, labels, order, shifts, learning_rates, start)` runs an iteration for each row of `order` and returns
-    how many it ran and the last loss; it stops early at a loss that is NaN or infinite.
+    `run(images, labels, order, distortions, learning_rates, start)` runs an iteration for each row of `order` and
+    returns how many it ran and the last loss; it stops early at a loss that is NaN or infinite.
     """
 
-    def __init__(self, architecture: Architecture, optimizer_name: str) -> None:
-        self.shift = architecture.shift
+    def __init__(self, architecture: Architecture, optimizer_name: str, form: Form) -> None:
+        self.distortions = architecture.distortions
         self.average = architecture.average
         self.weights: dict[str, tf.Variable] = {}
         self.fan_in: dict[str, int] = {}
         self.variables: dict[str, tf.Variable] = {}
         self.graph = tf.Graph()
         with self.graph.as_default(), _loops_in_the_graph():
-            self._build(architecture, optimizer_name)
+            self._build(architecture, optimizer_name, form)
         self.session = tf1.Session(graph=self.graph)
         self.run = self.session.make_callable([self.done, self.loss], feed_list=self.feeds)
 
@@ -146,16 +150,17 @@ class TrainingLoop:
         """The value of every variable."""
         return dict(zip(self.variables, self.session.run(list(self.variables.values())), strict=True))
 
-    def _build(self, architecture: Architecture, optimizer_name: str) -> None:
-        images = tf1.placeholder(tf.uint8, [None, PIXELS], "images")
+    def _build(self, architecture: Architecture, optimizer_name: str, form: Form) -> None:
+        weight = Weights(self._weight, form)
+        images = tf1.placeholder(tf.uint8, [None, form.pixels], "images")
         labels = tf1.placeholder(tf.uint8, [None], "labels")
         order = tf1.placeholder(tf.int32, [None, None], "order")
-        shifts = tf1.placeholder(tf.int32, [None, None], "shifts")
+        distortions = tf1.placeholder(tf.int32, [None, None], "distortions")
         rates = tf1.placeholder(tf.float32, [None], "learning_rates")
         start = tf1.placeholder(tf.int32, [], "start")
-        self.feeds = [images, labels, order, shifts, rates, start]
+        self.feeds = [images, labels, order, distortions, rates, start]
         # Once outside the loop, so that the weights exist before it
-        architecture.logits(tf.zeros([1, PIXELS]), self._weight)
+        architecture.check_classes(architecture.logits(tf.zeros([1, form.pixels]), weight), form.classes)
         optimizer = OPTIMIZERS[optimizer_name]
         slots = {
             name: {slot: self._variable(f"{name}/{slot}", weight.shape) for slot in optimizer.slots}
@@ -164,7 +169,7 @@ class TrainingLoop:
         averages = {
             name: self._variable(name + AVERAGE, weight.shape) for name, weight in self.weights.items() if self.average
         }
-        moves = tf.constant(_moves(self.shift)) if self.shift else None
+        tables = tf.constant(self.distortions.tables(form)) if self.distortions.kinds > 1 else None
 
         # The gradient of a mean costs ten more nodes than that of the losses weighted beforehand
         share = tf.fill(tf.shape(order)[1:], 1.0 / tf.cast(tf.shape(order)[1], tf.float32))  # (batch,)
@@ -172,11 +177,11 @@ class TrainingLoop:
         def step(index: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             chosen = order[index]  # (batch,)
             batch = tf.cast(tf.gather(images, chosen), tf.float32) * (1.0 / 255.0)  # (batch, 784)
-            if moves is not None:
+            if tables is not None:
                 framed = tf.pad(batch, [[0, 0], [0, 1]])  # (batch, 785): one black pixel for all outside
-                batch = tf.gather(framed, tf.gather(moves, shifts[index]), batch_dims=1)
+                batch = tf.gather(framed, tf.gather(tables, distortions[index]), batch_dims=1)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, self._weight)
+                labels=tf.cast(tf.gather(labels, chosen), tf.int32), logits=architecture.logits(batch, weight)
             )  # (batch,)
             gradients = tf.gradients(losses, list(self.weights.values()), grad_ys=share)
             iteration = tf.cast(start + index + 1, tf.float32)
@@ -218,9 +223,9 @@ class TrainingLoop:
 
 
 @lru_cache(maxsize=4)
-def training_loop(model: str, optimizer: str) -> TrainingLoop:
-    """The graph for that architecture and optimizer, built once a process."""
-    return TrainingLoop(find_architecture(model), optimizer)
+def training_loop(model: str, optimizer: str, form: Form) -> TrainingLoop:
+    """The graph for that architecture and optimizer on images of that form, built once a process."""
+    return TrainingLoop(find_architecture(model), optimizer, form)
 
 
 @contextlib.contextmanager
@@ -233,13 +238,3 @@ def _loops_in_the_graph() -> Iterator[None]:
     finally:
         if functional:
             tf1.enable_control_flow_v2()
-
-
-def _moves(shift: int) -> NDArray[np.int32]:
-    """For each of the (2 * shift + 1)^2 moves, which pixel comes where: int32 [n, 784]; 784 is outside the image."""
-    inside = np.arange(PIXELS, dtype=np.int32).reshape(IMAGE_SIDE, IMAGE_SIDE)
-    frame = np.pad(inside, shift, constant_values=PIXELS)
-    sides = range(2 * shift + 1)
-    return np.stack(
-        [frame[row : row + IMAGE_SIDE, column : column + IMAGE_SIDE].ravel() for row in sides for column in sides]
-    )

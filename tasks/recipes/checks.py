@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +17,15 @@ class Check:
 
     read: Callable[[Any], Value]
     allowed: Callable[[], str]
+    names: Collection[str] = ()  # what is allowed, where it is one of some names
 
     def check_value(self, name: str, value: Any, where: str = "") -> Value:
         """The value of what is called `name`; raises InvalidParameter, whose text begins with `where`."""
         try:
             return self.read(value)
         except (TypeError, ValueError):
-            raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {self.allowed()}") from None
+            allowed = f"{self.allowed()}{did_you_mean(value, self.names)}"
+            raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {allowed}") from None
 
 
 def whole_number(low: int, high: int) -> Check:
@@ -58,4 +60,12 @@ def one_of(names: Collection[str]) -> Check:
             raise ValueError
         return str(value)
 
-    return Check(read, lambda: "one of " + ", ".join(sorted(names)))
+    return Check(read, lambda: "one of " + ", ".join(sorted(names)), names)
+
+
+def did_you_mean(word: object, names: Iterable[str]) -> str:
+    """The end of a sentence about a word that is none of the names: which of them it resembles, if any."""
+    import difflib  # when something is mistyped, and only then
+
+    likely = difflib.get_close_matches(str(word), list(names), n=1)
+    return f"; did you mean {likely[0]}?" if likely else ""

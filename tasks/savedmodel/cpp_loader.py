@@ -29,6 +29,8 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
     """
     said = load_by_c(directory, tags)
     if said:
+        if "meta graph def matching" in said:
+            read_meta_graph(directory, tags)  # fails too, and names the tags that are there
         raise ExportFailed(f"{directory}: TensorFlow's C++ loader says {said}")
     if not (directory / INDEX).is_file() and _needs_variables(directory):
         raise ExportFailed(
@@ -58,7 +60,7 @@ def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
         library.TF_DeleteStatus(status)
 
 
-def read_meta_graph(directory: Path) -> Any:
+def read_meta_graph(directory: Path, tags: Sequence[str] = TAGS) -> Any:
     """The MetaGraphDef that is served, read without loading it; raises ExportFailed."""
     path = directory / "saved_model.pb"
     try:
@@ -67,10 +69,13 @@ def read_meta_graph(directory: Path) -> Any:
         raise ExportFailed(f"{path}: {error.strerror}") from error
     except DecodeError as error:
         raise ExportFailed(f"{path}: no SavedModel ({error})") from error
-    for meta_graph in saved_model.meta_graphs:
-        if set(meta_graph.meta_info_def.tags) == set(TAGS):
-            return meta_graph
-    raise ExportFailed(f"{path}: no graph with the tag {TAGS[0]!r}")
+    found = {tuple(sorted(meta_graph.meta_info_def.tags)): meta_graph for meta_graph in saved_model.meta_graphs}
+    if tuple(sorted(tags)) not in found:
+        there = "; ".join(",".join(names) or "none" for names in found)
+        raise ExportFailed(
+            f"{path}: no graph with the tags {','.join(tags)}, which the server asks for; there are: {there}"
+        )
+    return found[tuple(sorted(tags))]
 
 
 def _needs_variables(directory: Path) -> bool:

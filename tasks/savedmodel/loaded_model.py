@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.model.images import PIXELS
 from tasks.model.tensorflow_setup import in_this_thread
 from tasks.savedmodel.signatures import (
     CLASSIFY_SIGNATURE,
@@ -39,11 +38,14 @@ class LoadedModel:
     signatures: Mapping[str, Any]
     batch: int = 1  # images that it is asked for at once
 
+    def predictor(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+        """`predict_images` as a function: images float32 [n, 784] in [0, 1] -> scores float32 [n, 10]."""
+        signature = self.signatures[PREDICT_SIGNATURE]
+        return self.session.make_callable(signature.outputs["scores"].name, [signature.inputs["images"].name])
+
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Scores float32 [n, 10] of images uint8 [n, 784] through `predict_images`."""
-        signature = self.signatures[PREDICT_SIGNATURE]
-        feed, fetch = signature.inputs["images"].name, signature.outputs["scores"].name
-        run = self.session.make_callable(fetch, [feed])
+        run = self.predictor()
         # reused: fresh memory costs time
         floats = np.empty((min(self.batch, len(images)), images.shape[1]), np.float32)
         batches = []
@@ -121,7 +123,8 @@ class _Graph:
     def _widest_layer(self) -> int:
         """The most numbers that an operation gives for one image."""
         shapes = [out.shape.as_list() for op in self.graph.get_operations() for out in op.outputs if out.shape.rank]
-        return max((math.prod(rest) for first, *rest in shapes if first is None and None not in rest), default=PIXELS)
+        known = [math.prod(rest) for first, *rest in shapes if first is None and None not in rest]
+        return max(known, default=1 << 12)
 
     def _has_variables_alone(self) -> bool:
         """Whether restoring variables is all that loading another one takes: no tables, no files, no own first step."""
@@ -139,15 +142,17 @@ class _Graph:
 _graph_of = lru_cache(maxsize=8)(_Graph)
 
 
-def check_agreement(model: LoadedModel, images: NDArray[np.uint8]) -> None:
-    """Make sure that both signatures say the same about images uint8 [n, 784].
+def check_agreement(model: LoadedModel, images: NDArray[np.uint8], class_names: Sequence[str]) -> None:
+    """Make sure that both signatures say the same about images uint8 [n, 784]; the names are in the scores' order.
 
     Raises:
         ExportFailed: a score differs by more than 1e-5, or the classes are not ordered by their scores.
     """
     predicted = model.predict(images)  # (n, 10), by class
     classes, scores = model.classify(images)  # (n, 10), best first
-    by_class = np.take_along_axis(predicted, classes.astype(np.int64), axis=1)
+    numbers = {name.encode(): number for number, name in enumerate(class_names)}
+    order = np.array([[numbers[name] for name in row] for row in classes])
+    by_class = np.take_along_axis(predicted, order, axis=1)
     difference = float(np.abs(by_class - scores).max())
     if not difference <= AGREEMENT or (np.diff(scores, axis=1) > 0).any():
         raise ExportFailed(

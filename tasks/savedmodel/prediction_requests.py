@@ -17,10 +17,10 @@ from tasks.savedmodel.tensorflow_errors import reason_of, writing
 PredictionLog = prediction_log_pb2.PredictionLog
 
 
-def predict_request(images: NDArray[np.float32]) -> Any:
+def predict_request(images: NDArray[np.float32], signature: str = PREDICT_SIGNATURE) -> Any:
     """A PredictRequest for images float32 [n, 784] in [0, 1]; the model's name is left to whoever sends it."""
     request = predict_pb2.PredictRequest()
-    request.model_spec.signature_name = PREDICT_SIGNATURE
+    request.model_spec.signature_name = signature
     request.inputs["images"].CopyFrom(tf.make_tensor_proto(images))
     return request
 

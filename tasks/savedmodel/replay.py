@@ -15,8 +15,8 @@ from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.savedmodel.prediction_requests import PredictionLog
 from tasks.savedmodel.tensorflow_errors import reason_of
 
-CLASSIFY = tf.saved_model.CLASSIFY_METHOD_NAME
-METHODS = (tf.saved_model.PREDICT_METHOD_NAME, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
+PREDICT, CLASSIFY = tf.saved_model.PREDICT_METHOD_NAME, tf.saved_model.CLASSIFY_METHOD_NAME
+METHODS = (PREDICT, CLASSIFY, tf.saved_model.REGRESS_METHOD_NAME)  # Predict takes any
 
 
 def can_replay(log: Any) -> bool:
@@ -49,13 +49,14 @@ def answer(model: LoadedModel, log: Any) -> Any:
 
 def _predict(model: LoadedModel, request: Any) -> Any:
     signature = _signature(model, request.model_spec.signature_name, METHODS)
-    if set(request.inputs) != set(signature.inputs):
+    inputs = {**signature.defaults, **request.inputs}
+    if set(inputs) != set(signature.inputs):
         raise ValueError(f"inputs are {sorted(request.inputs)}, the signature has {sorted(signature.inputs)}")
     wanted = list(request.output_filter) or sorted(signature.outputs)
     unknown = set(wanted) - set(signature.outputs)
     if unknown:
         raise ValueError(f"outputs asked for are {sorted(unknown)}, the signature has {sorted(signature.outputs)}")
-    feeds = {signature.inputs[name].name: tf.make_ndarray(tensor) for name, tensor in request.inputs.items()}
+    feeds = {signature.inputs[name].name: tf.make_ndarray(tensor) for name, tensor in inputs.items()}
     values = model.session.run({name: signature.outputs[name].name for name in wanted}, feeds)
     response = predict_pb2.PredictResponse()
     for name in wanted:

@@ -16,6 +16,7 @@ TAGS = ("serve",)
 PREDICT_SIGNATURE = "predict_images"
 CLASSIFY_SIGNATURE = "serving_default"
 FEATURE = "x"
+STEPS = ("__saved_model_init_op", "__saved_model_train_op")  # TensorFlow 2 keeps them among the signatures
 
 
 def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,6 +35,7 @@ def describe_signatures(signatures: Mapping[str, Any]) -> dict[str, Any]:
             "outputs": tensors(signature.outputs),
         }
         for name, signature in sorted(signatures.items())
+        if name not in STEPS
     }
 
 

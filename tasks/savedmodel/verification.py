@@ -4,47 +4,84 @@ Works on trees made by others too: what only a manifest can tell is then left ou
 """
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tasks.errors import ExportFailed
 from tasks.savedmodel.cpp_loader import check_loads
 from tasks.savedmodel.golden import replay_golden
 from tasks.savedmodel.loaded_model import load_saved_model
+from tasks.savedmodel.replay import PREDICT
 from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
-from tasks.versions.manifest import MANIFEST, Manifest, read_manifest
-from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, lint_names, served_names, version_number
+from tasks.versions.manifest import MANIFEST, Files, read_manifest
+from tasks.versions.tree import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Fault,
+    Verified,
+    compare_files,
+    lint_names,
+    served_names,
+    version_number,
+)
+
+# what `util/json_tensor.cc` writes and reads
+JSON_TYPES = {"float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64", "bool", "string"}
 
 
 def verify_tree(
-    base_path: Path, versions: Collection[int] = (), report: Callable[[float, str], None] = lambda *_: None
+    base_path: Path,
+    versions: Collection[int] = (),
+    report: Callable[[float, str], None] = lambda *_: None,
+    *,
+    promoted: Mapping[int, Files] = MappingProxyType({}),
 ) -> tuple[list[Fault], list[Verified]]:
-    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order."""
+    """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order.
+
+    `promoted` has the files of versions that were made elsewhere, as they were when they were promoted.
+    """
     served, faults, verified = served_names(base_path), lint_names(base_path), []
     wanted = {number: name for number, name in served.items() if not versions or number in versions}
     faults += [Fault(str(number), ERROR, "is not there") for number in versions if number not in wanted]
     folders = [base_path / name for name in wanted.values() if (base_path / name).is_dir()]
     for index, folder in enumerate(folders):
-        report(index / len(folders), f"verifying {folder.name}")
-        verified.append(verify_version(folder))
+        report(index / len(folders), f"{index} of {len(folders)} versions verified")
+        verified.append(verify_version(folder, promoted.get(version_number(folder.name) or 0)))
     newest = served[max(served)] if served else ""
     if newest in wanted.values() and not any(version.loads for version in verified if version.name == newest):
-        faults.append(Fault(newest, ERROR, "the newest version does not load: the next restart of the server fails"))
+        faults.append(
+            Fault(
+                newest,
+                ERROR,
+                "the newest version does not load: a server that loads the newest alone fails at its next start",
+            )
+        )
     return faults, verified
 
 
-def verify_version(directory: Path) -> Verified:
-    """Verify files, both loaders, warm-up, golden answers and signatures; whatever is wrong becomes a fault."""
+def verify_version(directory: Path, promoted: Files | None = None) -> Verified:
+    """Verify files, both loaders, warm-up, golden answers and signatures; whatever is wrong becomes a fault.
+
+    The files are held against its manifest, those of a version without one against `promoted`.
+    """
     manifest = read_manifest(directory)
     found = _Faults(directory.name)
     if manifest is not None:
         with found.as_error(directory):
-            _check_manifest(found, directory, manifest)
+            if manifest.model_version != version_number(directory.name):
+                found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
+            _check_files(found, directory, manifest.files, "its manifest")
     elif (directory / MANIFEST).exists():
         found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
+    elif promoted is not None:
+        found.add(NOTE, "was made elsewhere, and promoted: foreign.json has its checksums")
+        with found.as_error(directory):
+            _check_files(found, directory, promoted, "foreign.json")
     else:
         found.add(NOTE, "was made elsewhere: there are no checksums to compare with")
     loads = False
@@ -83,31 +120,27 @@ class _Faults:
             self.add(ERROR, f"cannot be checked further: {type(error).__name__}: {first}")
 
 
-def _check_manifest(found: _Faults, directory: Path, manifest: Manifest) -> None:
-    if manifest.model_version != version_number(directory.name):
-        found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
-    here = checksums.list_files(directory)
-    here.pop(MANIFEST.as_posix(), None)
-    for name in sorted({*here, *manifest.files}):
-        recorded, actual = manifest.files.get(name), here.get(name)
-        if actual is None:
-            found.add(ERROR, f"{name} is missing")
-        elif recorded is None:
-            found.add(WARNING, f"{name} was added after the export")
-        elif recorded["bytes"] != actual["bytes"]:
-            found.add(ERROR, f"{name} has {actual['bytes']} bytes, its manifest says {recorded['bytes']}")
-        elif recorded["sha256"] != actual["sha256"]:
-            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
-            found.add(ERROR, f"{name} was changed: SHA-256 {now}..., its manifest says {was}...")
+def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> None:
+    for fault in compare_files(directory.name, files, checksums.list_files(directory), source):
+        found.add(fault.severity, fault.message)
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:
+    """What clients can ask; the rules for REST are those of `util/json_tensor.cc` of TensorFlow Serving.
+
+    It takes the shape of a tensor from the JSON, so one that the signature does not tell is no fault.
+    """
     if not signatures:
-        found.add(WARNING, "has no signature; clients have nothing to ask")
+        found.add(ERROR, "has no signature; clients have nothing to ask")
     for name, signature in signatures.items():
+        if signature["method"] != PREDICT:
+            continue  # Classify and Regress have a JSON of their own
         for kind in ("inputs", "outputs"):
-            unknown = [tensor for tensor, info in signature[kind].items() if info["shape"] is None]
-            if unknown:
+            tensors = signature[kind].items()
+            if foreign := [f"{key} ({info['dtype']})" for key, info in tensors if info["dtype"] not in JSON_TYPES]:
+                found.add(WARNING, f"{name}: {kind} {', '.join(foreign)} have no JSON; gRPC clients alone can ask")
+            if scalars := [key for key, info in tensors if info["shape"] == []]:
                 found.add(
-                    WARNING, f"{name}: {kind} {', '.join(unknown)} of unknown rank; REST clients need known shapes"
+                    NOTE,
+                    f'{name}: {kind} {", ".join(scalars)} are scalars; REST clients send "inputs", not "instances"',
                 )

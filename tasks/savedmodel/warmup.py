@@ -4,6 +4,7 @@ So the first client does not pay for what TensorFlow sets up on the first reques
 records, and one that fails makes the whole version fail; so what is written is replayed here before it is published.
 """
 
+from collections.abc import Iterable
 from itertools import chain, cycle, islice
 from pathlib import Path
 
@@ -15,16 +16,17 @@ from tasks.recipes.recipe import MOST_WARMUP_RECORDS
 from tasks.savedmodel.loaded_model import LoadedModel
 from tasks.savedmodel.prediction_requests import PredictionLog, classify_request, predict_request, read_logs, write_logs
 from tasks.savedmodel.replay import answer, can_replay
-from tasks.savedmodel.signatures import as_floats
+from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, PREDICT_SIGNATURE, as_floats
 
 WARMUP = Path("assets.extra", "tf_serving_warmup_requests")
 LARGER_BATCH = 10
 
 
-def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> None:
+def write_warmup(directory: Path, images: NDArray[np.uint8], records: int, own_signatures: Iterable[str] = ()) -> None:
     """Write that many records from images uint8 [n, 784]; none, no file.
 
-    In turn: Predict with one image, Predict with ten, Classify with one; each with the next images.
+    In turn: Predict with one image, Predict with ten, Classify with one, and Predict with one on each signature of the
+    model's own; each with the next images.
     """
     if not records:
         return
@@ -33,14 +35,13 @@ def write_warmup(directory: Path, images: NDArray[np.uint8], records: int) -> No
     def take(count: int) -> NDArray[np.float32]:
         return np.stack(list(islice(floats, count)))  # (count, 784)
 
+    kinds = [(PREDICT_SIGNATURE, 1), (PREDICT_SIGNATURE, LARGER_BATCH), (CLASSIFY_SIGNATURE, 1)]
     logs = []
-    for index in range(records):
-        if index % 3 == 0:
-            logs.append(PredictionLog(predict_log={"request": predict_request(take(1))}))
-        elif index % 3 == 1:
-            logs.append(PredictionLog(predict_log={"request": predict_request(take(LARGER_BATCH))}))
+    for signature, count in islice(cycle([*kinds, *((name, 1) for name in own_signatures)]), records):
+        if signature == CLASSIFY_SIGNATURE:
+            logs.append(PredictionLog(classify_log={"request": classify_request(take(count))}))
         else:
-            logs.append(PredictionLog(classify_log={"request": classify_request(take(1))}))
+            logs.append(PredictionLog(predict_log={"request": predict_request(take(count), signature)}))
     write_logs(directory / WARMUP, logs)
 
 

@@ -1,6 +1,6 @@
 """Write a SavedModel with the two signatures: inference alone, the same bytes whenever the weights are the same."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,34 +10,34 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
-from tasks.model.images import CLASSES, PIXELS
+from tasks.model.architectures import Architecture, Weights
+from tasks.model.images import Form
 from tasks.model.tensorflow_setup import in_this_thread
 from tasks.savedmodel.signatures import CLASSIFY_SIGNATURE, FEATURE, PREDICT_SIGNATURE, TAGS
 from tasks.savedmodel.tensorflow_errors import writing
 
 tf1 = tf.compat.v1
 
-CLASS_NAMES = tuple(str(number) for number in range(CLASSES))
 
-Scores = Callable[[tf.Tensor, Callable[..., tf.Tensor]], tf.Tensor]
-
-
-def write_saved_model(directory: Path, scores: Scores, weights: Mapping[str, NDArray[np.float32]]) -> None:
+def write_saved_model(
+    directory: Path, architecture: Architecture, form: Form, weights: Mapping[str, NDArray[np.float32]]
+) -> None:
     """Write the inference graph of a model and its weights as a SavedModel.
 
     Args:
         directory: empty.
-        scores: maps images float32 [n, 784] in [0, 1], and a function from a weight's name and shape to the
-            weight, to scores float32 [n, 10]; the same function gives the same graph, which is built once a process.
-        weights: what that function hands out.
+        architecture: the network, whose graph is built once a process.
+        form: of its images and classes.
+        weights: name -> value; those that the network asks for.
 
     Raises:
-        ExportFailed: TensorFlow could not write it.
+        ExportFailed: TensorFlow could not write it, or a signature of its own has the name of one that every model has,
+            or needs a weight that was not trained.
         OSError: the disk is full.
     """
     try:
         with writing(directory):
-            _inference_graph(scores).write(directory, weights)
+            _inference_graph(architecture, form).write(directory, weights)
     except BaseException:
         _inference_graph.cache_clear()  # what was added to it half-way would be added a second time
         raise
@@ -51,25 +51,37 @@ class _InferenceGraph:
     A SavedModel's graph does not depend on the weights: the first write serialises it, the others repeat those bytes.
     """
 
-    def __init__(self, scores: Scores) -> None:
+    def __init__(self, architecture: Architecture, form: Form) -> None:
         self.graph = tf.Graph()
         self.variables: dict[str, tf.Variable] = {}
         self.content = b""
         with self.graph.as_default():
             examples = tf1.placeholder(tf.string, [None], "tf_example")
-            parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([PIXELS], tf.float32)})
+            parsed = tf.io.parse_example(examples, {FEATURE: tf.io.FixedLenFeature([form.pixels], tf.float32)})
             images = tf.identity(parsed[FEATURE], "images")  # predict feeds this tensor, so one network serves both
-            image_scores = tf.identity(scores(images, self._weight), "scores")
-            best, order = tf.math.top_k(image_scores, len(CLASS_NAMES))
-            classes = tf.gather(tf.constant(CLASS_NAMES), order)
+            weight = Weights(self._weight, form)
+            scores = tf.identity(architecture.scores(images, weight), "scores")
+            best, order = tf.math.top_k(scores, form.classes)
+            classes = tf.gather(tf.constant(form.class_names), order)
             self.signatures = {
-                PREDICT_SIGNATURE: _predict_signature(images, image_scores),
+                PREDICT_SIGNATURE: _predict_signature(images, {"scores": scores}),
                 CLASSIFY_SIGNATURE: _classify_signature(examples, classes, best),
             }
+            own = architecture.signatures(images, weight) if architecture.signatures else {}
+            if taken := self.signatures.keys() & own.keys():
+                raise ExportFailed(
+                    f"model {architecture.name!r}: signature {', '.join(sorted(taken))} is there already"
+                )
+            self.signatures.update({name: _predict_signature(images, outputs) for name, outputs in own.items()})
             self.session = tf1.Session(graph=self.graph, config=in_this_thread())
 
     def write(self, directory: Path, weights: Mapping[str, NDArray[np.float32]]) -> None:
         """Write the graph with these weights."""
+        untrained = self.variables.keys() - weights.keys()
+        if untrained:
+            raise ExportFailed(
+                f"{directory}: weight {', '.join(sorted(untrained))} was not trained: no logits depend on it"
+            )
         self.session.run(
             [variable.initializer for variable in self.variables.values()],
             {variable.initializer.inputs[1]: weights[name] for name, variable in self.variables.items()},
@@ -109,10 +121,10 @@ class _InferenceGraph:
 _inference_graph = lru_cache(maxsize=8)(_InferenceGraph)
 
 
-def _predict_signature(images: tf.Tensor, scores: tf.Tensor) -> Any:
+def _predict_signature(images: tf.Tensor, outputs: Mapping[str, tf.Tensor]) -> Any:
     return tf1.saved_model.build_signature_def(
         inputs={"images": tf1.saved_model.build_tensor_info(images)},
-        outputs={"scores": tf1.saved_model.build_tensor_info(scores)},
+        outputs={name: tf1.saved_model.build_tensor_info(tensor) for name, tensor in outputs.items()},
         method_name=tf.saved_model.PREDICT_METHOD_NAME,
     )
 

@@ -20,16 +20,24 @@ QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 
 def read_config(path: Path) -> Any:
     """The ModelServerConfig in `path`, an empty one where there is no file; raises InvalidServingConfig."""
+    try:
+        return parse_config(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return _empty_config()
+    except OSError as error:
+        raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
+
+
+def parse_config(text: bytes, where: str) -> Any:
+    """The ModelServerConfig that a file's content is; raises InvalidServingConfig, which says that it was `where`."""
     from google.protobuf import text_format
 
     try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), _empty_config())
-    except FileNotFoundError:
-        return _empty_config()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidServingConfig(f"{path}: cannot be read: {error}") from error
+        return text_format.Parse(text.decode(), _empty_config())
+    except UnicodeDecodeError as error:
+        raise InvalidServingConfig(f"{where}: cannot be read: {error}") from error
     except text_format.ParseError as error:
-        raise InvalidServingConfig(f"{path}: no ModelServerConfig in text format: line {error}") from error
+        raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: line {error}") from error
 
 
 def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:
@@ -52,13 +60,13 @@ def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) 
     publishing.publish_file(path, text.encode(), before_rename=before_rename)
 
 
-def find_model(config: Any, base_path: Path, name: str | None = None) -> Any:
+def find_model(config: Any, base_path: Path | str, name: str = "") -> Any:
     """The entry of the model that is served from `base_path`, of several the one of that name or the first."""
-    return next((entry for entry in find_models(config, base_path) if name in {None, entry.name}), None)
+    return next((entry for entry in find_models(config, base_path) if name in {"", entry.name}), None)
 
 
-def find_models(config: Any, base_path: Path) -> list[Any]:
-    """The entries of all models that are served from `base_path`."""
+def find_models(config: Any, base_path: Path | str) -> list[Any]:
+    """The entries of all models that are served from `base_path`, as the file has it."""
     wanted = os.path.realpath(base_path)
     return [entry for entry in config.model_config_list.config if os.path.realpath(entry.base_path) == wanted]
 

@@ -69,6 +69,13 @@ class GrpcServer:
             return self._rows(response.outputs[OUTPUT])
         return [{entry.label: entry.score for entry in row.classes} for row in response.result.classifications]
 
+    def reload(self, config: bytes, seconds: float) -> None:
+        from tensorflow_serving.apis import model_management_pb2, model_service_pb2_grpc
+
+        request = model_management_pb2.ReloadConfigRequest()
+        request.config.ParseFromString(config)
+        self._call(model_service_pb2_grpc.ModelServiceStub, "HandleReloadConfigRequest", request, seconds)
+
     def _rows(self, tensor: Any) -> Rows:
         sizes = [dim.size for dim in tensor.tensor_shape.dim]
         content = tensor.tensor_content
@@ -78,13 +85,13 @@ class GrpcServer:
         rows = [values[start : start + sizes[1]] for start in range(0, len(values), sizes[1] or 1)]
         return [{str(number): score for number, score in enumerate(row)} for row in rows]
 
-    def _call(self, stub: Any, method: str, request: Any) -> Any:
+    def _call(self, stub: Any, method: str, request: Any, seconds: float | None = None) -> Any:
         import grpc
 
         logging.getLogger("grpc").setLevel(logging.CRITICAL)  # an answer that cannot be read is told below
         with grpc.insecure_channel(self.address, [("grpc.enable_http_proxy", 0)]) as channel:
             try:
-                return getattr(stub(channel), method)(request, timeout=servers.CALL_SECONDS)
+                return getattr(stub(channel), method)(request, timeout=seconds or servers.CALL_SECONDS)
             except grpc.RpcError as error:
                 details = " ".join((error.details() or "").split())
                 raise RolloutFailed(f"{self.address}: {method} fails: {error.code().name}: {details}") from error

@@ -22,6 +22,14 @@ def load(policy: Any, versions: Collection[int]) -> None:
         policy.specific.versions[:] = sorted(versions)
 
 
-def newest_fit(versions: Sequence[int], count: int, is_fit: Callable[[int], bool]) -> list[int]:
-    """The newest `count` of `versions` (oldest first) that are fit; older ones take the place of those that are not."""
-    return list(islice(filter(is_fit, reversed(versions)), count))
+def kept_loaded(
+    came_from: Collection[int], versions: Sequence[int], count: int, is_fit: Callable[[int], bool]
+) -> set[int]:
+    """The fit ones of `versions` (oldest first) that are loaded without a label, too: `count`, or a few more.
+
+    First those in `came_from`, to which labels would be rolled back: all of them, unless `count` is 0. Then the newest.
+    """
+    if not count:
+        return set()
+    back = {version for version in came_from if version in versions and is_fit(version)}
+    return back | set(islice(filter(is_fit, reversed(versions)), max(0, count - len(back))))

@@ -22,8 +22,8 @@ def is_done(served: ServedModel, version: int) -> bool:
     """Whether a version is taken back, and neither a label nor the policy names it any more."""
     if not is_quarantined(served.base_path, version):
         return False
-    with served.edit() as edit:
-        return version not in edit.labels.values() and version not in edit.loaded()
+    state = served.look()
+    return version not in state.labels.values() and version not in state.loaded()
 
 
 def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> None:
@@ -34,6 +34,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
         StorageFailed: it cannot be renamed; nothing was changed.
     """
     path, target = served.base_path / str(version), _denied(served.base_path, version)
+    fit = served.find_fit(gone=[version])
     with served.edit() as edit:
         is_renamed = is_quarantined(served.base_path, version)
         if not is_renamed:
@@ -46,7 +47,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
             )
         for label in holders:
             del edit.model.version_labels[label]
-        edit.drop([version])
+        edit.drop([version], fit)
         names = holders if is_renamed else [None, *holders]
         moves = [edit.move(label, version, None, task="QuarantineVersion", why=why) for label in names]
         size = served.log.size()
@@ -58,7 +59,7 @@ def quarantine(served: ServedModel, version: int, *, force: bool, why: str) -> N
                 served.log.cut_off(size)  # the folder's line too, which its new time would speak for
             raise
     without = f"; label {', '.join(holders)} is removed" if holders else ""
-    logger.info("Version %d of %s is taken back: %s%s", version, served.name, target, without)
+    logger.debug("Version %d of %s is taken back: %s%s", version, edit.name, target, without)
 
 
 def _check_movable(edit: Edit, path: Path, target: Path) -> None:

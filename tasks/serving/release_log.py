@@ -10,15 +10,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import InvalidReleaseLog
-from tasks.serving.config_file import find_model, labels, read_config
+from tasks.serving.config_file import labels, read_config
 from tasks.storage import locks, publishing
 from tasks.storage.disk_errors import explain_os_errors
+
+Read = Callable[[Path], Any]  # a config file's path -> its ModelServerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,19 +64,21 @@ class ReleaseLog:
         self.path = folder / "releases.jsonl"
         self.lock_path = folder / ".releases.lock"
 
-    def moves(self) -> list[Move]:
+    def moves(self, read: Read = read_config) -> list[Move]:
         """Every move that took place, oldest first; raises InvalidReleaseLog if a line is not one of this log."""
-        return [move for _, move in self._read()]
+        return [move for _, move in self._read(read)]
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Wait for the lock, hold it for the block, and first cut off what a process left that died under it."""
+    def locked(self, read: Read = read_config) -> Iterator[list[Move]]:
+        """Wait for the lock, hold it for the block, and first cut off what a process left that died under it.
+
+        Gives every move that took place, oldest first.
+        """
         publishing.make_directory(self.path.parent)
         with contextlib.ExitStack() as held:
             with explain_os_errors(self.lock_path):
                 held.enter_context(locks.exclusive(self.lock_path))
-            self.cut_off_void()
-            yield
+            yield self.cut_off_void(read)
 
     def append(self, moves: Sequence[Move]) -> None:
         """Add lines for moves that are about to be made, in the order in which they will be; to be called locked."""
@@ -85,9 +90,11 @@ class ReleaseLog:
                 os.fsync(stream.fileno())
             publishing.flush(self.path.parent)
 
-    def cut_off_void(self) -> None:
-        """Cut off lines of moves that were not made, and part of a line; to be called locked."""
-        self.cut_off(sum(len(line) + 1 for line, _ in self._read()))
+    def cut_off_void(self, read: Read = read_config) -> list[Move]:
+        """Cut off lines of moves that were not made, and part of a line, and give the rest; to be called locked."""
+        told = self._read(read)
+        self.cut_off(sum(len(line) + 1 for line, _ in told))
+        return [move for _, move in told]
 
     def cut_off(self, size: int) -> None:
         """Cut off what comes after that many bytes; to be called locked."""
@@ -99,7 +106,7 @@ class ReleaseLog:
         """How many bytes the log has."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def _read(self) -> list[tuple[bytes, Move]]:
+    def _read(self, read: Read) -> list[tuple[bytes, Move]]:
         """The lines and what they tell, without those at the end of the last transaction that did not take place."""
         content = b""
         with contextlib.suppress(FileNotFoundError):
@@ -107,11 +114,11 @@ class ReleaseLog:
         lines = content.split(b"\n")[:-1]  # one without an end is still being written, or never will be
         told = [(line, self._parse(number, line)) for number, line in enumerate(lines, 1)]
         last = told[-1][1].when if told else ""
-        while told and told[-1][1].when == last and not self._took_place(told[-1][1]):
+        while told and told[-1][1].when == last and not self._took_place(told[-1][1], read):
             told.pop()
         return told
 
-    def _took_place(self, move: Move) -> bool:
+    def _took_place(self, move: Move, read: Read) -> bool:
         """Whether a move is visible, or what it changed was changed since (by hand: the move came before that)."""
         when = datetime.fromisoformat(move.when).timestamp()
         if move.label is None:
@@ -123,7 +130,8 @@ class ReleaseLog:
         status = config_path.stat()
         if max(status.st_mtime, status.st_ctime) > when:
             return True
-        model = find_model(read_config(config_path), Path(move.base_path), move.model)
+        listed = read(config_path).model_config_list.config
+        model = next((entry for entry in listed if entry.name == move.model), None)
         return labels(model).get(move.label) == move.after
 
     def _parse(self, number: int, line: bytes) -> Move:

@@ -40,6 +40,9 @@ class RestServer:
         except ValueError as error:
             raise RolloutFailed(f"{self.address}: {_describe(code, answer, 'answer to ' + kind)}") from error
 
+    def reload(self, config: bytes, seconds: float) -> None:  # noqa: ARG002 - as every server
+        raise RolloutFailed(f"{self.address}: {servers.NO_RELOAD}")
+
     def _exchange(self, method: str, path: str, body: str | None = None) -> tuple[int, Any]:
         """The status and the JSON of an answer (the beginning of its text, if it is not JSON)."""
         import requests

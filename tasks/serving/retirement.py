@@ -22,7 +22,8 @@ MIB = 1 << 20
 def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str]:
     """Remove old versions, or only say which; gives a line for each and one for all.
 
-    The newest `keep` stay, what a label points at or would be rolled back to, and the newest that passes its checks.
+    The newest `keep` stay, what a label points at or would be rolled back to, what is kept loaded without a label, and
+    the newest that passes its checks.
 
     Raises:
         ReleaseRefused: there are no versions, or none that passes its checks.
@@ -31,10 +32,11 @@ def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str
     base_path = served.base_path
     if not find_versions(base_path):
         raise ReleaseRefused(f"{base_path}: there are no versions")
-    good = _newest_good(served)  # before the lock: it takes seconds
+    good, fit = _newest_good(served), served.find_fit()  # before the lock: it takes seconds
     with served.edit() as edit:
-        came_from = {edit.previous(label) for label in edit.labels}  # what the labels would be rolled back to
-        needed = {good, *edit.versions[-keep:], *edit.labels.values(), *came_from}
+        needed = {good, *edit.versions[-keep:], *edit.came_from()}
+        if not edit.is_new:  # of a model that is served
+            needed |= edit.wanted(fit)
         going = [version for version in edit.versions if version not in needed]
         if going and good not in edit.versions:
             raise ReleaseRefused(f"{base_path}: no version there passes its checks, so none is removed")
@@ -43,7 +45,7 @@ def retire(served: ServedModel, keep: int, *, apply: bool, why: str) -> list[str
             check_writable(base_path)
             publishing.sweep(base_path)  # what a removal that was killed left
         if apply and going:
-            edit.drop(going)
+            edit.drop(going, fit)
             edit.publish([edit.move(None, version, None, task="RetireVersions", why=why) for version in going])
             _remove(base_path, going)
         kept = [version for version in edit.versions if version not in going]

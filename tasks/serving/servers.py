@@ -14,6 +14,7 @@ from tasks.versions.golden import Rows
 CALL_SECONDS = 5.0
 AVAILABLE = "AVAILABLE"
 END = "END"
+NO_RELOAD = "a server takes the config file over gRPC alone: give it as host:port"
 ALLOWED = "host:port for gRPC, or http://host:port for REST; several are separated by commas"
 
 
@@ -25,12 +26,17 @@ class VersionStatus:
     state: str
     error: str
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the server gave it up; one that was unloaded has ended without an error."""
+        return self.state == END and bool(self.error)
+
     def __str__(self) -> str:
         return f"{self.version} {self.state}" + (f" ({self.error})" if self.error else "")
 
 
 class ModelServer(Protocol):
-    """A running model server; both methods raise RolloutFailed if it gives no answer, or not a valid one."""
+    """A running model server; its methods raise RolloutFailed if it gives no answer, or not a valid one."""
 
     @property
     def address(self) -> str:
@@ -42,9 +48,20 @@ class ModelServer(Protocol):
     def ask(self, model: str, version: int, kind: str, request: Mapping[str, Any]) -> Rows:
         """The scores with which a version answers a golden request (`kind` is `predict` or `classify`)."""
 
+    def reload(self, config: bytes, seconds: float) -> None:
+        """Let it follow a ModelServerConfig now; it answers when it has loaded what is new to it, or refuses."""
 
-def find_servers(addresses: Sequence[str]) -> list[ModelServer]:
-    """One for each address; raises InvalidParameter if one is neither a gRPC nor a REST address."""
+
+def find_servers(addresses: Sequence[str], *, reload: bool = False) -> list[ModelServer]:
+    """One for each address; raises InvalidParameter if one is neither a gRPC nor a REST address.
+
+    With `reload`, each must be one that takes a config file.
+    """
+    for address in addresses if reload else ():
+        if address.startswith("http"):
+            raise InvalidParameter(f"server {address!r}: with --reload {NO_RELOAD}")
+    if reload and not addresses:
+        raise InvalidParameter("reload: no --server is given that the config file could be sent to")
     return [_find_server(address) for address in addresses]
 
 

@@ -27,10 +27,10 @@ FOUND = "found in the config file: changed by hand"
 
 @dataclass(frozen=True)
 class ServedModel:
-    """A model as the servers' config file has it.
+    """A model as the servers' config file has it; without a name, what is served from the base path.
 
-    The newest `keep_loaded` versions that are fit are loaded whether they have a label or not. `verdict` says why a
-    version must not be loaded, None if it may.
+    `keep_loaded` says how many versions are loaded without a label, too. `verdict` says why a version must not be
+    loaded, None if it may. `server_base_path` is the base path as the servers see it, where they see another.
     """
 
     config_path: Path
@@ -38,24 +38,52 @@ class ServedModel:
     name: str
     keep_loaded: int
     verdict: Callable[[int], str | None]
+    server_base_path: str = ""
 
     @property
     def log(self) -> ReleaseLog:
         """The record of releases beside the config file."""
         return ReleaseLog(self.config_path.parent)
 
+    @property
+    def listed_path(self) -> str:
+        """The base path as the config file has it."""
+        return self.server_base_path or str(self.base_path)
+
     def labels(self) -> dict[str, int]:
         """Label -> version, as the file says now; raises InvalidServingConfig."""
-        return dict(labels(find_model(read_config(self.config_path), self.base_path, self.name)))
+        return dict(labels(find_model(read_config(self.config_path), self.listed_path, self.name)))
 
     def history(self) -> list[Move]:
-        """The moves of this model, oldest first; raises InvalidReleaseLog."""
-        return [move for move in self.log.moves() if (move.config, move.model) == (self.config_path.name, self.name)]
+        """The moves of this model that are on record, oldest first; raises InvalidReleaseLog."""
+        return self.look().recorded
+
+    def look(self) -> Edit:
+        """What is so, without the lock: nothing of it is written. Raises as `edit` does."""
+        read = cache(read_config)
+        return Edit(self, read(self.config_path), self.log.moves(read))
 
     @cached_property
     def why_unfit(self) -> Callable[[int], str | None]:
         """The verdict, which takes seconds and is asked once for each version."""
         return cache(self.verdict)
+
+    def find_fit(self, gone: Collection[int] = ()) -> set[int]:
+        """The versions that may be kept loaded without a label, verified; to be called before the lock is taken.
+
+        `gone` is left out. What a label points at now is what it comes from once it moves.
+        """
+        state = self.look()
+        versions = [version for version in state.versions if version not in gone]
+        back = {*state.came_from(), *state.labels.values()}
+        newest = policy.kept_loaded((), versions, self.keep_loaded, self._is_fit)
+        return newest | policy.kept_loaded(back, versions, self.keep_loaded, self._is_fit)
+
+    def _is_fit(self, version: int) -> bool:
+        why = self.why_unfit(version)
+        if why:
+            logger.warning("Version %d is not put on the policy without a label: %s", version, why)
+        return not why
 
     @contextlib.contextmanager
     def edit(self) -> Iterator[Edit]:
@@ -65,23 +93,24 @@ class ServedModel:
             InvalidServingConfig: the file cannot be parsed, or holds something else under this model's name.
             InvalidReleaseLog: a line of the log cannot be read.
         """
-        with self.log.locked():
+        read = cache(read_config)  # the file is read once under the lock
+        with self.log.locked(read) as moves:
             publishing.sweep(self.config_path.parent)
-            yield Edit(self)
+            yield Edit(self, read(self.config_path), moves)
 
 
 class Edit:
     """What the config file says about one model, under the lock; `publish` writes what was changed here."""
 
-    def __init__(self, served: ServedModel) -> None:
-        self.served = served
-        self.config = read_config(served.config_path)
-        self._read = type(self.config).FromString(self.config.SerializeToString())
+    def __init__(self, served: ServedModel, config: Any, moves: Sequence[Move]) -> None:
+        self.served, self.config = served, config
+        self._read = type(config).FromString(config.SerializeToString())
         self.is_new = False
         self.model = self._find_or_add()
-        self.history = served.history()
+        self.name: str = self.model.name
+        self.recorded = [m for m in moves if (m.config, m.model) == (served.config_path.name, self.name)]
         self._found = self._changes_by_hand()
-        self.history += self._found
+        self.history = self.recorded + self._found
         self.versions = find_versions(served.base_path)
 
     @property
@@ -94,36 +123,42 @@ class Edit:
         """Which versions are loaded: a ServableVersionPolicy."""
         return self.model.model_version_policy
 
+    def moves_of(self, label: str) -> list[Move]:
+        """The moves of a label, oldest first."""
+        return [move for move in self.history if move.label == label]
+
     def previous(self, label: str) -> int | None:
         """Where the label would be rolled back to."""
-        return next((move.before for move in reversed(self.history) if move.label == label), None)
+        moves = self.moves_of(label)
+        return moves[-1].before if moves else None
 
-    def count_moves(self, label: str) -> int:
-        """How often the label was moved: if it went away and came back, it is another number."""
-        return sum(move.label == label for move in self.history)
+    def came_from(self) -> set[int]:
+        """What the labels would be rolled back to."""
+        return {version for label in self.labels if (version := self.previous(label)) is not None}
 
     def loaded(self) -> set[int]:
         """The versions of the tree that a server loads by the model's policy; none of a model it never heard of."""
         return set() if self.is_new else policy.loaded_versions(self.policy, self.versions)
 
-    def wanted(self) -> set[int]:
-        """The versions to be loaded: those with a label, and the newest fit ones."""
-        return {*self.labels.values(), *policy.newest_fit(self.versions, self.served.keep_loaded, self._is_fit)}
+    def wanted(self, fit: Collection[int]) -> set[int]:
+        """The versions to be loaded: those with a label, and of the fit ones what is kept loaded without."""
+        kept = policy.kept_loaded(self.came_from(), self.versions, self.served.keep_loaded, fit.__contains__)
+        return {*self.labels.values(), *kept}
 
     def load(self, versions: Iterable[int]) -> None:
         """Let the policy name these versions, unless it loads all of them."""
         policy.load(self.policy, set(versions))
 
-    def drop(self, versions: Collection[int]) -> None:
+    def drop(self, versions: Collection[int], fit: Collection[int]) -> None:
         """Take versions that leave the tree off a policy that names them."""
         self.versions = [version for version in self.versions if version not in versions]
         if self.policy.WhichOneof("policy_choice") == "specific":
-            self.load((self.loaded() - set(versions)) | self.wanted())
+            self.load((self.loaded() - set(versions)) | self.wanted(fit))
 
     def move(self, label: str | None, before: int | None, after: int | None, *, task: str, why: str) -> Move:
         """A line for the log."""
         config, base_path = self.served.config_path.name, str(self.served.base_path)
-        about = {"task": task, "model": self.served.name, "base_path": base_path, "config": config}
+        about = {"task": task, "model": self.name, "base_path": base_path, "config": config}
         return Move(label=label, before=before, after=after, why=why, **about)
 
     def publish(self, moves: Sequence[Move] = (), *, first: Callable[[], None] = lambda: None) -> None:
@@ -148,15 +183,9 @@ class Edit:
             self.served.log.cut_off_void()
             raise
 
-    def _is_fit(self, version: int) -> bool:
-        why = self.served.why_unfit(version)
-        if why:
-            logger.warning("Version %d is not put on the policy for being new: %s", version, why)
-        return not why
-
     def _changes_by_hand(self) -> list[Move]:
         """A line for each label that does not point where the log says."""
-        last = {move.label: move.after for move in self.history if move.label is not None}
+        last = {move.label: move.after for move in self.recorded if move.label is not None}
         now = self.labels
         return [
             self.move(label, last.get(label), now.get(label), task="", why=FOUND)
@@ -166,22 +195,23 @@ class Edit:
 
     def _find_or_add(self) -> Any:
         served, config, path = self.served, self.config, self.served.config_path
+        listed = served.listed_path
         if config.WhichOneof("config") == "custom_model_config":
             raise InvalidServingConfig(f"{path}: holds a custom_model_config, which leaves no room for a model list")
-        if (model := find_model(config, served.base_path, served.name)) is not None:
+        if (model := find_model(config, listed, served.name)) is not None:
             return model
-        if (model := find_model(config, served.base_path)) is not None:
+        if (model := find_model(config, listed)) is not None:
             raise InvalidServingConfig(
-                f"{path}: {served.base_path} is served as model {model.name!r}; "
+                f"{path}: {listed} is served as model {model.name!r}; "
                 f"leave --model-name {served.name} out, or rename the model there"
             )
+        name = served.name or served.base_path.name
         for other in config.model_config_list.config:
-            if other.name == served.name:
+            if other.name == name:
                 raise InvalidServingConfig(
-                    f"{path}: model {served.name!r} has the base path {other.base_path}, asked for was "
-                    f"{served.base_path}; give the one as --base-path, or another --model-name"
+                    f"{path}: model {name!r} has the base path {other.base_path}, asked for was {listed}; "
+                    "give the one as --base-path (as --server-base-path, if that is how the servers see it), "
+                    "or another --model-name"
                 )
         self.is_new = True
-        return config.model_config_list.config.add(
-            name=served.name, base_path=str(served.base_path), model_platform="tensorflow"
-        )
+        return config.model_config_list.config.add(name=name, base_path=listed, model_platform="tensorflow")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.storage import publishing
-from tasks.versions.manifest import Manifest
+from tasks.versions.manifest import MANIFEST, Files, Manifest
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
@@ -35,16 +35,36 @@ class Verified:
     loads: bool
 
 
+def compare_files(name: str, files: Files, here: Files, source: str = "its manifest") -> list[Fault]:
+    """What is wrong with the files of a version that are `here`, by what `source` says of them."""
+    found = []
+    for path in sorted({*here, *files} - {MANIFEST.as_posix()}):
+        recorded, actual = files.get(path), here.get(path)
+        if actual is None:
+            found.append((ERROR, f"{path} is missing"))
+        elif recorded is None:
+            found.append((WARNING, f"{path} was added: {source} does not have it"))
+        elif recorded["bytes"] != actual["bytes"]:
+            found.append((ERROR, f"{path} has {actual['bytes']} bytes, {source} says {recorded['bytes']}"))
+        elif recorded["sha256"] != actual["sha256"]:
+            was, now = (str(entry["sha256"])[:12] for entry in (recorded, actual))
+            found.append((ERROR, f"{path} was changed: SHA-256 {now}..., {source} says {was}..."))
+    return [Fault(name, severity, message) for severity, message in found]
+
+
 def version_number(name: str) -> int | None:
-    """The version that the server takes an entry of that name for (`strings::safe_strto64`), None for other names."""
-    if not re.fullmatch(r"[ \t\r\n\v\f]*-?[0-9]+[ \t\r\n\v\f]*", name):
+    """The version that the server takes an entry of that name for (`absl::SimpleAtoi`), None for other names."""
+    if not re.fullmatch(r"[ \t\r\n\v\f]*[+-]?[0-9]+[ \t\r\n\v\f]*", name):
         return None
     number = int(name)
     return number if -(2**63) <= number < 2**63 else None
 
 
 def served_names(base_path: Path) -> dict[int, str]:
-    """Version -> entry from which the server loads it, by version; of several entries for one it takes the last."""
+    """Version -> entry from which the server loads it, by version; of several entries for one it takes the last.
+
+    (Under the policy `all` the first: `AspireAllVersions` hands on each entry, and the manager drops a second one.)
+    """
     names = sorted(entry.name for entry in base_path.iterdir()) if base_path.is_dir() else []
     numbered = [(number, name) for name in names if (number := version_number(name)) is not None]
     return dict(sorted(numbered))
@@ -75,11 +95,14 @@ def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
     found = []
     if served[number] != name:
         twin = served[number]
-        found.append((ERROR, f"is version {number}, as {twin!r} is; the server loads {twin!r} alone"))
+        first = min(other.name for other in entry.parent.iterdir() if version_number(other.name) == number)
+        loaded = f"the server loads {twin!r}, with the policy all {{}} {first!r}"
+        found.append((ERROR, f"is version {number}, as {twin!r} is; {loaded}"))
     elif name != str(number):
         found.append((WARNING, f"is version {number} to the server; name it {number}"))
     if number < 1:
-        found.append((WARNING, "is a version to the server; clients can ask for those above 0 alone"))
+        unasked = ", which REST clients cannot ask for" if number < 0 else ""
+        found.append((WARNING, f"is a version to the server{unasked}; the tasks here take numbers above 0 alone"))
     if entry.is_symlink() and not entry.exists():
         found.append((ERROR, "points at nothing; the server takes it for a version and fails to load it"))
     elif not entry.is_dir():

@@ -1,7 +1,7 @@
 """The tree that TensorFlow Serving watches: `<base_path>/<version>/`, and what may be said about a version.
 
-The server takes every child of the base path whose name is an int64 for a version and never looks again at one
-that it has seen. So a version that is there is never touched: it either is what is asked for, or in the way.
+The server takes every child of the base path whose name is an int64 for a version, and does not look again at one
+for as long as that stays. So a version that is there is never touched: it either is what is asked for, or in the way.
 """
 
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
 from tasks.storage import disk_errors
-from tasks.versions.manifest import MANIFEST, find_damage, read_manifest
+from tasks.versions.manifest import MANIFEST, Manifest, find_damage, read_manifest, tell_differences
 from tasks.versions.tree import QUARANTINED, served_names
 
 
@@ -34,7 +34,7 @@ class WantedVersion:
     def obstacle(self) -> str | None:
         """What is in the way of publishing it, with the ways out; None if nothing is, or if it is there already."""
         if not os.path.lexists(self.path):
-            return disk_errors.obstacle(self.base_path) or self._namesake()
+            return disk_errors.obstacle(self.base_path) or find_namesake(self.path)
         mismatch = self._mismatch()
         return mismatch and (
             f"{self.path} is there{mismatch}. A published version never changes: give the new recipe another version "
@@ -55,28 +55,32 @@ class WantedVersion:
                 f", but was not made by this pipeline (no readable {MANIFEST.as_posix()} in it); "
                 "nothing was overwritten"
             )
+        damage = find_damage(self.path, manifest)
+        return self.mismatch_of(manifest) or (damage and f", but damaged: {damage}; nothing was overwritten")
+
+    def mismatch_of(self, manifest: Manifest) -> str | None:
+        """In what a version with that manifest, wherever it lies, is not the one asked for."""
         differences = manifest.differences(self.recipe)
         if differences:
-            listed = ", ".join(f"{key} is {here}, asked for {asked}" for key, (here, asked) in differences.items())
-            return f" with another recipe: {listed}; nothing was overwritten"
+            return f" with another recipe: {tell_differences(differences)}; nothing was overwritten"
         if manifest.validation_accuracy < self.recipe.min_accuracy:
             return (
                 f" with a validation accuracy of {manifest.validation_accuracy:.4f}, below the "
                 f"min_accuracy of {self.recipe.min_accuracy} now asked for"
             )
-        damage = find_damage(self.path, manifest)
-        return damage and f", but damaged: {damage}; nothing was overwritten"
+        return None
 
-    def _namesake(self) -> str | None:
-        """What is in the way if the version was taken back, or another name stands for its number, as `009` for 9."""
-        denied = self.path.with_name(f"{self.version}{QUARANTINED}")
-        if os.path.lexists(denied):
-            return (
-                f"{denied} is there: version {self.version} was taken back, and does not come back by itself. Give the "
-                f"new recipe another version number, or bring the old one back: mv {denied} {self.path}"
-            )
-        twin = served_names(self.base_path).get(self.version)
-        return twin and (
-            f"{self.base_path / twin} is version {self.version} to the server already. "
-            "Rename it, or give the new recipe another version number"
+
+def find_namesake(path: Path) -> str | None:
+    """What is in the way if the version was taken back, or another name stands for its number, as `009` for 9."""
+    denied = path.with_name(f"{path.name}{QUARANTINED}")
+    if os.path.lexists(denied):
+        return (
+            f"{denied} is there: version {path.name} was taken back, and does not come back by itself. Give the "
+            f"new recipe another version number, or bring the old one back: mv {denied} {path}"
         )
+    twin = served_names(path.parent).get(int(path.name))
+    return twin and (
+        f"{path.parent / twin} is version {path.name} to the server already. "
+        "Rename it, or give the new recipe another version number"
+    )

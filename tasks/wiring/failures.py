@@ -1,59 +1,45 @@
 """How a run tells what failed: in its last lines, one for each failure, and without a traceback where a line says it.
 
 Luigi logs a traceback for every error and ends with a summary that names no reason. Its scheduler keeps the reason of
-each failed task, wherever that ran, and `_schedule_and_run` is the one function behind the command line and
-`luigi.build` that still has the worker when the run is over: it is wrapped to tell the reasons then.
+each failed task, wherever that ran; `tasks.wiring.terminal` tells them when the run is over.
 """
 
 import json
 import logging
+import textwrap
 import traceback
-from functools import wraps
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import luigi
-import luigi.interface
-from luigi.execution_summary import _summary_dict
 from luigi.parameter import ParameterException
 from luigi.rpc import RPCError
 
 from tasks.errors import PipelineError
+from tasks.wiring.rows import TaskWithRow
 
+WIDTH = 70  # columns that the box of an error has on the scheduler's page, which wraps no line
 UNKNOWN = "see Luigi's log above"
 
 luigi_logger = logging.getLogger("luigi-interface")
 
 
-def set_up() -> None:
-    """Let each run end with what failed, and Luigi's log show a line where that says more than a traceback."""
-    luigi_logger.addFilter(_tell_plainly)
-    schedule_and_run = luigi.interface._schedule_and_run  # noqa: SLF001 - see above
-
-    @wraps(schedule_and_run)
-    def told(*arguments: Any, **options: Any) -> Any:
-        result = schedule_and_run(*arguments, **options)
-        for line in _reasons(result.worker):
-            luigi_logger.error("%s", line)
-        return result
-
-    luigi.interface._schedule_and_run = told  # noqa: SLF001
-
-
-class ReportedTask(luigi.Task):
-    """A task whose failure is told again in one line when the run ends, below Luigi's summary."""
+class ReportedTask(TaskWithRow):
+    """A task whose failure is told again in one line when the run ends, below everything else."""
 
     broken = ""  # why it cannot be scheduled; the scheduler does not keep that
 
     def on_failure(self, exception: BaseException) -> str:
-        """What the scheduler keeps and its page shows: the line, then the traceback of what has no plain one."""
+        """What the scheduler keeps and its page shows: the reason, then the traceback of what has no plain one."""
         told = told_plainly(exception)
-        line = " ".join((told or f"{type(exception).__name__}: {exception}").split())
-        return line if told else "\n\n".join((line, "".join(traceback.format_exception(exception))))
+        reason = told or f"{type(exception).__name__}: {exception}"
+        wrapped = textwrap.fill(" ".join(reason.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+        return wrapped if told else "\n\n".join((wrapped, "".join(traceback.format_exception(exception))))
 
 
 @ReportedTask.event_handler(luigi.Event.BROKEN_TASK)
 def _remember(task: ReportedTask, exception: BaseException) -> None:
-    task.broken = task.on_failure(exception).partition("\n")[0]
+    task.broken = _first_paragraph(task.on_failure(exception))
 
 
 def told_plainly(exception: BaseException | None) -> str | None:
@@ -70,29 +56,52 @@ def told_plainly(exception: BaseException | None) -> str | None:
     return None
 
 
-def _tell_plainly(record: logging.LogRecord) -> bool:
-    """Replace the traceback of a record of Luigi's by the line that told_plainly gives, where it gives one."""
+def tell_plainly(record: logging.LogRecord) -> bool:
+    """Replace the traceback of a record of Luigi's by the line that told_plainly gives, where it gives one.
+
+    A task that failed is an event of the story then; at the end of the run it is told as an error.
+    """
     exception = record.exc_info[1] if record.exc_info else None
-    if exception is None or type(exception).__module__.startswith("requests."):  # logged before each retry
+    before_retry = type(exception).__module__.startswith("requests.") or isinstance(exception, KeyboardInterrupt)
+    if exception is None or before_retry:  # which is logged with whatever exception is around
         record.exc_info = None
     told = told_plainly(exception)
     if told is not None:
-        record.msg, record.args, record.exc_info = "%s: %s", (record.getMessage(), told), None
+        task = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+        record.msg, record.args, record.exc_info = "%s", (told,), None
+        if isinstance(task, ReportedTask):
+            record.msg, record.args = "%s failed: %s", (task.task_family, told)
+            record.levelno, record.levelname = logging.INFO, "INFO"
     return True
 
 
-def _reasons(worker: Any) -> list[str]:
-    """Why not everything is done that a worker was asked for: lines in the order of the failures, each once."""
-    tasks = _summary_dict(worker)
-    failed = tasks["failed"] | tasks["scheduling_error"]
+def reasons(worker: Any, tasks: Mapping[str, Collection[luigi.Task]]) -> list[str]:
+    """Why not everything is done that a worker was asked for: lines in the order of the failures, each once.
+
+    `tasks` are Luigi's groups: what became of a task -> the tasks.
+    """
+    failed = {*tasks["failed"], *tasks["scheduling_error"]}
     lines = []
     for task, *_ in worker._add_task_history:  # noqa: SLF001 - as Luigi's summary does
         if task in failed and isinstance(task, ReportedTask):
             kept = worker._scheduler.fetch_error(task.task_id)["error"]  # noqa: SLF001 - the local one or luigid, alike
-            reason = task.broken or str(json.loads(kept or '""')).partition("\n")[0]
+            reason = task.broken or _first_paragraph(str(json.loads(kept or '""')))
             lines.append(f"{task.task_family}: {reason or UNKNOWN}")
-    if tasks["run_by_other_worker"] or tasks["not_run"]:
+    given_up = worker._scheduler.task_list("DISABLED", "") if tasks["not_run"] else {}  # noqa: SLF001
+    waiting = [task for task in tasks["not_run"] if task.task_id in given_up]
+    lines += [
+        f"{task.task_family}: has failed so often that the scheduler does not offer it for a while; "
+        "Re-enable on its page ends that"
+        for task in waiting
+    ]
+    if tasks["not_run"] and worker._scheduler.is_paused()["paused"]:  # noqa: SLF001
+        lines.append("the scheduler is paused: resume it on its page, and run again")
+    elif tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )
     return list(dict.fromkeys(lines))
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split())

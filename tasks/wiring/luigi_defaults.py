@@ -7,7 +7,7 @@ import luigi
 import luigi.interface
 from luigi.configuration import get_config
 
-from tasks.wiring import failures
+from tasks.wiring import command_line, terminal
 from tasks.wiring.failures import luigi_logger
 
 # What a run needs whatever folder it is started in; a luigi.cfg and the command line win over each of these.
@@ -33,7 +33,7 @@ DEFAULTS = {
 
 
 def set_up() -> None:
-    """Give Luigi this package's defaults where nobody has set them, its log, and the way in which failures are told."""
+    """Give Luigi this package's defaults where nobody has set them, its log, and the way in which a run is told."""
     config = get_config()
     for section, settings in DEFAULTS.items():
         for name, value in settings.items():
@@ -45,7 +45,8 @@ def set_up() -> None:
     package_logger.setLevel(logging.DEBUG)
     package_logger.addHandler(_ToLuigi())
     package_logger.propagate = False
-    failures.set_up()
+    terminal.set_up()
+    command_line.set_up()
     # What is imported stays: without Python going through all of it again in the end, a run that finds nothing to do
     # takes a tenth less, and forked workers share its memory
     gc.freeze()

@@ -1,14 +1,21 @@
 """Parameters that Luigi does not have: sets of versions, folders, checked values, and keys of a recipe."""
 
 import os
+import re
+import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import luigi
+from luigi.configuration import get_config
 
+from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
+
+DISTRIBUTION = ("bucket", "endpoint_url")  # the keys of that section of luigi.cfg
 
 
 class VersionParameter(luigi.Parameter):
@@ -51,6 +58,76 @@ class ListOfStringsParameter(luigi.Parameter):
         return ",".join(x)
 
 
+class LabelParameter(luigi.Parameter):
+    """A version label, as the server allows it."""
+
+    def normalize(self, x: str) -> str:
+        if not re.fullmatch(r"[a-zA-Z0-9_]+", x):
+            raise InvalidParameter(f"label {x!r}: allowed are letters, digits and underscores")
+        return x
+
+
+class ServerPathParameter(luigi.Parameter):
+    """A base path as a server sees it: absolute, or an address such as gs://bucket/mnist; nothing means not given."""
+
+    def normalize(self, x: str) -> str:
+        if x and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]*://", x):
+            raise InvalidParameter(f"server_base_path {x!r}: allowed is an absolute path, or an address like gs://...")
+        return x.rstrip("/")
+
+
+class FlagParameter(luigi.BoolParameter):
+    """Yes or no: `--apply`, `--apply true` or `--apply false`, as the scheduler's page writes it. No by default."""
+
+    parsing = luigi.BoolParameter.EXPLICIT_PARSING
+
+    def parse(self, x: Any) -> bool:
+        try:
+            return super().parse(x)
+        except ValueError:
+            name = self._attribute_name
+            raise InvalidParameter(f"{name} = {x!r}: allowed are true and false") from None
+
+    def normalize(self, x: Any) -> bool:
+        return self.parse(x)
+
+
+class DistributionParameter(luigi.Parameter):
+    """A setting of `[distribution]` in luigi.cfg, unless it is given; given as an empty text, there is none.
+
+    With `default=""`, luigi.cfg does not count.
+    """
+
+    def __init__(self, description: str, read: Callable[[str], str] = str, default: str | None = None) -> None:
+        told = description if default is not None else f"{description}; default: as in [distribution]"
+        super().__init__(default=default, description=told)
+        self._read = read
+
+    def serialize(self, x: str | None) -> str:
+        return x or ""
+
+    def normalize(self, x: str | None) -> str:
+        text = distribution_settings().get(self._attribute_name, "") if x is None else x
+        return text and self._read(text)
+
+
+class HostParameter(luigi.Parameter):
+    """Whose disk a task writes to: hosts that share a scheduler and a bucket share no disk, and so no task ids."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            default=None, description="whose disk; default: this machine's name if [distribution] has a bucket"
+        )
+
+    def serialize(self, x: str | None) -> str:
+        return x or ""
+
+    def normalize(self, x: str | None) -> str:
+        if x is not None:
+            return x
+        return socket.gethostname() if distribution_settings().get("bucket") else ""
+
+
 class CheckedParameter(luigi.Parameter):
     """A value that has to pass a check, be it given as text, as a number or in luigi.cfg."""
 
@@ -68,7 +145,7 @@ class RecipeParameter(luigi.Parameter):
     def __init__(self, key: Key) -> None:
         significant = key.acts_on is not ActsOn.CHECKPOINTS
         super().__init__(default=None, description=key.help, significant=significant, positional=False)
-        self._key = key
+        self.key = key
 
     def parse(self, x: str) -> str | None:
         return x or None
@@ -77,4 +154,15 @@ class RecipeParameter(luigi.Parameter):
         return "" if x is None else str(x)
 
     def normalize(self, x: Any) -> Value | None:
-        return None if x is None else self._key.check.check_value(self._key.name, x)
+        return None if x is None else self.key.check.check_value(self.key.name, x)
+
+
+def distribution_settings() -> dict[str, str]:
+    """What `[distribution]` in luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
+    config = get_config()
+    settings = dict(config["distribution"]) if config.has_section("distribution") else {}
+    for name in settings:
+        if name not in DISTRIBUTION:
+            allowed = ", ".join(DISTRIBUTION)
+            raise InvalidParameter(f"luigi.cfg [distribution] {name}: unknown key; allowed are {allowed}")
+    return settings

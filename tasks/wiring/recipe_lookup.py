@@ -22,6 +22,8 @@ from tasks.versions.numbers import parse_version
 
 RECIPE = "recipe"
 SECTIONS = {one.section: [name for name, key in KEYS.items() if key.section == one.section] for one in KEYS.values()}
+OPTIONS = {KEYS[name].option for name in SECTIONS[RECIPE]}
+OF_THE_MODEL = ("optimizer", "learning_rate")  # keys for which each model has a default of its own
 TASKS = ("ExportVersion", "ExportAllVersions", "TrainModel")  # whose sections may not hold keys of a recipe
 
 
@@ -41,8 +43,8 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
     check_config(tuple(get_config().sections()))
     values = {name: _look_up(name, given[name], version) for name in KEYS if name in given}
     if "model" in values:
-        own = ARCHITECTURES[str(values["model"])]
-        values.update({name: getattr(own, name) for name in ("optimizer", "learning_rate") if values[name] is None})
+        model = str(values["model"])
+        values.update({name: default_value(name, model) for name in OF_THE_MODEL if values[name] is None})
     if "batch_size" in values:
         available = DATASETS[str(values["dataset"])].training_images
         if int(values["batch_size"] or 0) > available:
@@ -53,6 +55,11 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
     return values
 
 
+def default_value(name: str, model: str) -> Value | None:
+    """What a key is where nobody says anything; a registered `model` where the key is one of OF_THE_MODEL."""
+    return getattr(ARCHITECTURES[model], name) if name in OF_THE_MODEL else KEYS[name].default
+
+
 @lru_cache(maxsize=8)
 def check_config(sections: tuple[str, ...]) -> None:
     """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter."""
@@ -60,7 +67,7 @@ def check_config(sections: tuple[str, ...]) -> None:
         keys = [key.replace("-", "_") for key in get_config()[section]]
         name, dot, version = section.partition(".")
         if section in TASKS:
-            misplaced = [key for key in keys if key in SECTIONS[RECIPE]]
+            misplaced = [key for key in keys if key in SECTIONS[RECIPE] or key in OPTIONS]
             if misplaced:
                 raise InvalidParameter(
                     f"luigi.cfg [{section}] {misplaced[0]}: recipe keys belong under [recipe] (all versions) "

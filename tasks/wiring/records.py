@@ -14,6 +14,9 @@ import luigi
 
 from tasks.storage import publishing
 
+RECORDS = "records.jsonl"
+NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
+
 
 @contextlib.contextmanager
 def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
@@ -30,4 +33,35 @@ def recorded(task: luigi.Task, work_dir: str) -> Iterator[dict[str, Any]]:
         "parameters": task.to_str_params(),
         **more,
     }
-    publishing.append_line(Path(work_dir, "records.jsonl"), json.dumps(record))
+    publishing.append_line(Path(work_dir, RECORDS), json.dumps(record))
+
+
+def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
+    """Folder of a version -> when, where and how long it was exported, the last time; unreadable lines are left out."""
+    found = dict[str, dict[str, Any]]()
+    for path, record in read_records(str(work_dir), "ExportVersion").items():
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            told = {"started": str(record["started"]), "host": str(record["host"])}
+            found[path] = {**told, "seconds": float(record["seconds"])}
+    return found
+
+
+def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
+    """What tasks of a family have made -> the last record of it; lines that cannot be read are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    with contextlib.suppress(OSError), Path(work_dir, RECORDS).open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
+        for line in stream:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                if family.encode() in line and (record := json.loads(line))["task"] == family:
+                    found[str(record["path"])] = record
+    return found
+
+
+def training_seconds(work_dir: str, segment: Any) -> float:
+    """What a training took up to a TrainModel, with the segments that others share, as far as it is on record."""
+    records, seconds = read_records(work_dir, segment.task_family), 0.0
+    while segment is not None:
+        seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
+        segment = segment.requires().get("previous")
+    return round(seconds, 3)

@@ -63,6 +63,36 @@ def test_the_original_archives_have_the_pinned_checksums(mnist_dir):
     assert [True] * 4 == [archive.lies_in(mnist_dir) for archive in MNIST.archives]
 
 
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"class_names": ("a", "b", "a")}, r"class_names: 'a' is there twice; allowed is each name once"),
+        (
+            {"class_names": ["a", "b"]},
+            r"class_names: allowed is a tuple of 2 to 256 texts, one for each label from 0 on",
+        ),
+        ({"class_names": "ab"}, r"class_names: allowed is a tuple of 2 to 256 texts"),
+        ({"class_names": (0, 1)}, r"class_names: allowed is a tuple of 2 to 256 texts"),
+        ({"class_names": ("a",)}, r"class_names: allowed is a tuple of 2 to 256 texts"),
+        ({"class_names": tuple(map(str, range(257)))}, r"class_names: allowed is a tuple of 2 to 256 texts"),
+        ({"shape": (28, 28)}, r"shape = \(28, 28\): allowed is a tuple \(height, width, channels\), each above 0"),
+        ({"shape": [28, 28, 1]}, r"shape = \[28, 28, 1\]: allowed is a tuple"),
+        ({"shape": (28, 0, 1)}, r"shape = \(28, 0, 1\): allowed is a tuple"),
+        ({"validation_images": 0}, r"training_images and validation_images: allowed are whole numbers above 0"),
+    ],
+    ids=str,
+)
+def test_a_dataset_that_cannot_be_is_refused(changed, text):
+    """The error names the dataset, what is wrong with it, and what is allowed."""
+    with pytest.raises(InvalidParameter, match=f"^dataset 'digits': {text}"):
+        dataclasses.replace(DIGITS, **changed)
+
+
+def test_as_many_classes_as_a_byte_can_tell_apart():
+    """256 names are allowed."""
+    assert 256 == len(dataclasses.replace(DIGITS, class_names=tuple(map(str, range(256)))).class_names)
+
+
 def test_a_dataset_cannot_be_changed_by_accident():
     """The entries of the table are frozen."""
     with pytest.raises(dataclasses.FrozenInstanceError):

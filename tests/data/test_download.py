@@ -191,8 +191,8 @@ def test_progress_is_reported(tmp_path, scripted_mirror):
     fractions = [fraction for fraction, _ in reports]
     assert sorted(fractions) == fractions
     assert {0.25, 0.5, 0.75, 1.0} == set(fractions)
-    size = len(CONTENTS["test-labels"])
-    assert f"test-labels: {size:,} of {size:,} bytes" == reports[-1][1]
+    size = f"{len(CONTENTS['test-labels']) / 1e6:.1f}"
+    assert f"file 4 of 4, {size} of {size} MB" == reports[-1][1]
 
 
 def test_no_bar_is_drawn_off_a_terminal(tmp_path, scripted_mirror, capfd):

@@ -2,6 +2,8 @@
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
 
 from tests.conftest import ROOT
 
@@ -39,3 +41,10 @@ def quoted(name: str, header: str) -> list[str]:
         elif column is not None:
             found += re.findall(r"`([^`]+)`", cells[column])
     return found
+
+
+def table(path: Path, header: str) -> list[str]:
+    """The rows below the line `header` of a page; an error if there is no such line."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    start = lines.index(header) + 2
+    return list(takewhile(lambda line: line.startswith("|"), lines[start:]))

@@ -18,16 +18,16 @@ import pytest
 
 import tasks
 from tasks.serving.config_file import find_model, read_config
-from tests.conftest import BIN, ROOT
+from tests.conftest import BIN, ROOT, names_in
 from tests.docs.pages import NAMES, PAGES, blocks
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 QUICK = "[recipe]\ndataset = digits\ntraining_iteration = 20\n"
 OWN_MARKS = ("command ", "not run: needs ", "layers", "file ")
 SERVING = """model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"
     model_version_policy {{ all {{}} }} }} }}"""
 LUIGI = ["luigi", "--module", "tasks"]
-RELEASE_TASKS = {name for name in tasks.__all__ if getattr(tasks, name).__module__ == tasks.release.__name__}
+RELEASE_TASKS = {name for name in tasks.__all__ if issubclass(getattr(tasks, name), tasks.release.ReleaseTask)}
 RELEASING = "docs/releasing.md"
 OPERATIONS = "docs/operations.md"  # followed in test_operations
 ANSWERED = re.compile(r"localhost:850[01]")
@@ -100,7 +100,7 @@ def served(reader, tmp_path):
     reader.export()
     config = tmp_path / "served.config"
     config.write_text(SERVING.format(base_path=tmp_path / "models" / "mnist"))
-    with ConfigServer(config) as reader.server:
+    with ModelServer(config) as reader.server:
         wait_until(lambda: reader.server.serving() == [1, 2, 3])
         yield reader
 
@@ -132,7 +132,9 @@ def test_every_page_with_commands_is_followed():
         "README.md",
         "docs/recipes.md",
         "docs/publishing.md",
+        "docs/comparing.md",
         "docs/verification.md",
+        "docs/distribution.md",
         OPERATIONS,
         RELEASING,
     }
@@ -144,17 +146,26 @@ def test_readme(served):
     printed = [text for _, text in served.follow("README.md")]
     scores = json.loads(printed[1])["predictions"]
     assert pytest.approx(1, abs=1e-5) == sum(scores[0])
-    assert "1                    good" in printed[-1]
+    assert "      1  good " in printed[-1]
 
 
 def test_recipes(reader):
-    """A recipe on the command line, a model and a dataset of one's own."""
+    """A recipe on the command line, a model and a dataset of one's own, alone and together."""
     reader.in_shell("luigi --module tasks DownloadDataset --local-scheduler")  # as the first command has
-    assert [] == [text for _, text in reader.follow("docs/recipes.md") if text]
+    printed = [text for _, text in reader.follow("docs/recipes.md") if text]
+    assert [] == [text for text in printed if " failed" in text]
+    text = next(text for text in printed if "made again" in text)
+    (declared,) = [block.text for block in blocks("docs/recipes.md") if block.mark == "file my_colours.py"]
+    assert re.findall(r"\b[0-9a-f]{64}\b", text) == re.findall(r'"([0-9a-f]{64})"', declared)
+    assert re.search(r"^ *1 +good +colour_cnn +1\.0000 +1\.0000$", text, re.MULTILINE)
+    assert re.search(r"^ *1 +equal$", text, re.MULTILINE)
+    manifest = json.loads((reader.directory / "models/colours/1/assets.extra/manifest.json").read_text())
+    assert ["embed", "predict_images", "serving_default"] == sorted(manifest["signatures"])
     for path, key, value in (
         ("mnist/4", "training_iteration", 30),
         ("mnist/10", "model", "two_layers"),
         ("mine/1", "dataset", "mine"),
+        ("colours/1", "model", "colour_cnn"),
     ):
         manifest = reader.directory / "models" / path / "assets.extra" / "manifest.json"
         assert value == json.loads(manifest.read_text())["recipe"][key]
@@ -174,8 +185,24 @@ def test_verification(reader):
     """Versions are verified, and made again with the same bytes."""
     reader.export()
     printed = [text for block, text in reader.follow("docs/verification.md") if block.language == "sh"]
-    assert "3                    good" in printed[0]
+    assert "      3  good " in printed[0]
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
+
+
+def test_comparing(reader):
+    """The page lies where it says, and the rows are JSON."""
+    reader.export()
+    list(reader.follow("docs/comparing.md"))
+    assert "<h1>" in (reader.directory / "work" / "comparison.html").read_text()
+    assert "<h1>" in (reader.directory / "versions.html").read_text()
+    assert 3 == len(json.loads((reader.directory / "versions.json").read_text())["rows"])
+
+
+def test_distribution(reader):
+    """Versions go to a folder that stands for a bucket, and the newest two come from there."""
+    printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
+    assert ["good"] * 3 == re.findall(r"^ *\d+ +(good|warning|error) ", printed[-1], re.MULTILINE)
+    assert ["2", "3"] == names_in(reader.directory / "served" / "mnist")
 
 
 def test_releasing(reader):
@@ -185,7 +212,7 @@ def test_releasing(reader):
     steps = reader.follow(RELEASING)
     next(steps)  # exports two versions, and writes the first config file
     printed = ""
-    with ConfigServer(config_path) as reader.server:
+    with ModelServer(config_path) as reader.server:
         wait_until(lambda: reader.server.serving() == [2])  # without a policy the newest alone
         for block, text in steps:
             if block.language == "sh":

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from luigi.task_register import Register
 
 import tasks
 from docs.generate import FILES, REFUSED_IF_MISSING, all_parts, has_to_be_given
@@ -71,3 +72,11 @@ def test_a_stale_part_is_named_and_written(tmp_path):
     assert (0, "luigi.cfg: training written\n") == generate()
     assert good == config.read_text(encoding="utf-8")
     assert (0, "") == generate("--check")
+
+
+@pytest.mark.parametrize("family", tasks.__all__)
+def test_no_option_is_the_beginning_of_one_of_luigis(family):
+    """Luigi takes the beginning of an option for the option, before it knows those of the task."""
+    luigis = [name if bare else f"{section}_{name}" for section, bare, name, _ in Register.get_all_params()]
+    ours = [name for name, _ in getattr(tasks, family).get_params()]
+    assert [] == [(name, other) for name in ours for other in luigis if other.startswith(name)]

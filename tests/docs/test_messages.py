@@ -17,13 +17,16 @@ OF_OTHERS = [  # said by the system, Python, Luigi, TensorFlow, protobuf and gRP
     "No module named tasks",
     "No space left on device",
     "Read less bytes than requested",
+    "Read timeout on endpoint URL",
     "corrupted record at",
     "has no field named",
     "ensurepip is not available",
     "truncated record at",
     "was not granted run permission",
 ]
-VALUES = ["confg", "http", "inputs", "luigid", "mnist", "seed", "stable", "threads"]  # of the examples
+# of the examples
+VALUES = ["confg", "http", "inputs", "luigid", "mnist", "seed", "stable", "threads"]
+VALUES += ["ask", "gpu", "half", "mean", "outputs", "serve", "train"]
 
 
 def _texts():

@@ -6,9 +6,10 @@ import re
 import pytest
 
 from tests.conftest import ROOT
-from tests.docs.pages import NAMES, blocks
+from tests.docs.pages import NAMES, PAGES, blocks
 
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)\)")
 
 
 def _anchors(path):
@@ -44,6 +45,13 @@ def test_relative_links_lead_somewhere(name):
     assert [] == broken
 
 
+def test_pictures_are_small_told_in_words_and_used():
+    """Each picture has a text for those who do not see it, and less than 150 KB; no file is left over."""
+    found = [(path.parent / file, text) for path in PAGES for text, file in PICTURE.findall(path.read_text())]
+    assert [] == [file for file, text in found if len(text) < 40 or file.stat().st_size >= 150_000]
+    assert {file.resolve() for file, _ in found} == set((ROOT / "docs" / "images").iterdir())
+
+
 def test_the_rooms_are_those_that_are_checked():
     """docs/design.md shows the layers of import-linter's contract, and has a row for each room."""
     config = configparser.ConfigParser()
@@ -60,7 +68,8 @@ def test_every_dependency_has_a_reason():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     extras = config["options.extras_require"]
-    lines = "\n".join([config["options"]["install_requires"], extras["digits"], extras.get("test", raw=True)])
+    parts = [config["options"]["install_requires"], *(extras.get(name, raw=True) for name in extras)]
+    lines = "\n".join(parts)
     packages = re.findall(r"^\s*([\w-]+)", lines, re.MULTILINE)
     table = (ROOT / "docs" / "design.md").read_text().partition("## Dependencies")[2]
     assert [] == [name for name in packages if not re.search(rf"\b{name}\b", table)]

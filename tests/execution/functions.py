@@ -1,10 +1,12 @@
 """What the tests let engines do; nothing here needs TensorFlow until it is called."""
 
+import copyreg
 import os
+import threading
 import time
 from pathlib import Path
 
-from tasks.errors import TrainingFailed
+from tasks.errors import DownloadFailed, TrainingFailed
 
 
 def add(first, second, *, third=0):
@@ -29,8 +31,23 @@ def wait(path, seconds=60):
     time.sleep(seconds)
 
 
+def find_model(name):
+    from tasks.model.architectures import find_architecture
+
+    return os.getppid(), find_architecture(name).learning_rate
+
+
 def refuse():
     raise TrainingFailed("the loss is nan")
+
+
+def refuse_for_a_reason_that_cannot_travel():
+    """As tblib has it, which TensorFlow loads where it is installed: what caused an error is pickled with it."""
+    copyreg.pickle(DownloadFailed, lambda error: (DownloadFailed, error.args, {"__cause__": error.__cause__}))
+    try:
+        raise OSError(threading.Lock())
+    except OSError as error:
+        raise DownloadFailed("no answer") from error
 
 
 def stumble():

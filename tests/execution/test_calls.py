@@ -97,6 +97,7 @@ results = [
     attempt(functions.tell, 2, report=lambda *told: reports.append(told)) == attempt(functions.find_process)[0],
     reports,
     attempt(functions.refuse),
+    attempt(functions.refuse_for_a_reason_that_cannot_travel)[:2],
     attempt(functions.stumble),
     attempt(functions.ask_tensorflow)[:2],
     attempt(functions.interrupt)[:2],
@@ -109,11 +110,12 @@ print(json.dumps(results))
     )
     assert [6, True, [[0.5, "1 of 2"], [1.0, "2 of 2"]]] == found[:3]
     assert ["TrainingFailed", "the loss is nan"] == found[3][:2]
-    assert "ZeroDivisionError" == found[4][0]
-    assert 'functions.py", line' in found[4][2], "the engine's own traceback is the cause"
-    assert ["ComputationFailed", "tensorflow.python.framework.errors_impl.NotFoundError: no such op"] == found[5]
-    assert ["ConnectionResetError", "of its own"] == found[6]
-    assert [["MemoryError"], None, []] == found[7:]
+    assert ["DownloadFailed", "no answer"] == found[4]
+    assert "ZeroDivisionError" == found[5][0]
+    assert 'functions.py", line' in found[5][2], "the engine's own traceback is the cause"
+    assert ["ComputationFailed", "tensorflow.python.framework.errors_impl.NotFoundError: no such op"] == found[6]
+    assert ["ConnectionResetError", "of its own"] == found[7]
+    assert [["MemoryError"], None, []] == found[8:]
     assert "words of Python\n" == err, "what C++ writes is shown of an engine that crashes alone"
 
 
@@ -233,6 +235,31 @@ time.sleep(60)
     assert "free\n" == process.stdout.readline()
     with (tmp_path / "locked").open() as stream:
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_what_is_registered_later_is_known_to_the_engines(script, tmp_path):
+    """After a model was added or defined anew, as in a notebook, another nursery takes the place of the one before."""
+    found, _ = finish(
+        script("""
+from tasks.model.architectures import architecture
+
+def register(rate):
+    @architecture(optimizer="sgd", learning_rate=rate)
+    def mine(images, weight):
+        return images
+
+seen = [attempt(functions.find_model, "softmax") for _ in range(2)]
+for rate in (0.25, 0.125):
+    register(rate)
+    seen += [attempt(functions.find_model, "mine") for _ in range(2)]
+print(json.dumps([seen, calls._nursery is not None]))
+""")
+    )
+    nurseries, rates = zip(*found[0], strict=True)
+    assert (0.5, 0.5, 0.25, 0.25, 0.125, 0.125) == rates
+    assert [nurseries[0]] * 2 + [nurseries[2]] * 2 + [nurseries[4]] * 2 == list(nurseries)
+    assert 3 == len(set(nurseries))
+    check_none_left(tmp_path)
 
 
 def test_a_process_that_has_tensorflow_computes_itself(script):

@@ -23,7 +23,8 @@ ANOTHER = {
     "seed": 1,
     "threads": 2,
 }
-THE_SAME = {"training_iteration": 7, "min_accuracy": 0.5, "segment": 10, "warmup_records": 0, "max_regression": 0.1}
+THE_SAME = {"training_iteration": 7, "min_accuracy": 0.5, "segment": 10, "warmup_records": 0}
+THE_SAME |= {"max_regression": 0.1, "max_regression_p": 0.1}
 
 NETWORK = """
 from tasks.model.architectures import architecture
@@ -100,7 +101,7 @@ def test_an_edited_module_of_the_model_gives_another_lineage(tmp_path, monkeypat
 def test_another_tensorflow_gives_another_lineage(monkeypatch):
     """Weights of one version of TensorFlow are not continued with another."""
     before = lineage(make_recipe(), 0)
-    monkeypatch.setattr(addresses.metadata, "version", lambda _: "0.0")
+    monkeypatch.setattr(addresses, "installed_version", lambda _: "0.0")
     assert before != lineage(make_recipe(), 0)
 
 
@@ -111,4 +112,15 @@ def test_a_split_has_a_folder_of_its_own(monkeypatch):
     assert dataset_folder(SMALL) != dataset_folder(other)
     before = lineage(make_recipe(), 0)
     monkeypatch.setitem(DATASETS, "small", other)
+    assert before != lineage(make_recipe(), 0)
+
+
+@pytest.mark.parametrize("form", [{"shape": (14, 56, 1)}, {"class_names": (*"0123456789", "none of them")}], ids=str)
+def test_another_shape_or_number_of_classes_is_another_dataset(monkeypatch, form):
+    """What the arrays were checked against is part of their address; what the classes are called is not."""
+    before = lineage(make_recipe(), 0)
+    monkeypatch.setitem(DATASETS, "small", replace(SMALL, class_names=tuple("abcdefghij")))
+    assert before == lineage(make_recipe(), 0)
+    monkeypatch.setitem(DATASETS, "small", replace(SMALL, **form))
+    assert dataset_folder(SMALL) != dataset_folder(DATASETS["small"])
     assert before != lineage(make_recipe(), 0)

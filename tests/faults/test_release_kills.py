@@ -37,6 +37,8 @@ try:
         promotion.promote(served, label, int(version), nobody, why="")
     elif what == "roll back":
         promotion.roll_back(served, label, nobody, why="")
+    elif what == "remove":
+        promotion.remove_label(served, label, nobody, why="")
     elif what == "quarantine":
         quarantine.quarantine(served, int(version), force=True, why="")
     else:
@@ -82,7 +84,7 @@ def test_whatever_is_killed_the_log_tells_what_took_place(base_path, config_path
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    log, seen, cut_short = config_path.parent / "releases.jsonl", 0, 0
+    log, seen, cut_short, span = config_path.parent / "releases.jsonl", 0, 0, 0.1
     served = ServedModel(config_path, base_path, "mnist", 1, lambda _: None)
     for _ in range(KILLS):
         spare = min(read_state(base_path, config_path)[1])
@@ -91,13 +93,15 @@ def test_whatever_is_killed_the_log_tells_what_took_place(base_path, config_path
             shutil.copytree(base_path / str(spare), base_path / f".new-{number}")
             (base_path / f".new-{number}").rename(base_path / str(number))
         before = read_state(base_path, config_path)
-        what = draw.choice(["promote", "promote", "roll back", "quarantine", "retire"])
+        what = draw.choice(["promote", "promote", "roll back", "remove", "quarantine", "retire"])
         version = draw.choice(sorted(before[1])[1:])
         change = in_process(CHANGE, base_path, config_path, what, draw.choice(["stable", "canary"]), version)
         assert "begins\n" == change.stdout.readline(), change.communicate()
-        time.sleep(draw.random() * 0.05)
+        time.sleep(draw.random() * span)
         change.send_signal(signal.SIGKILL)
-        cut_short += change.communicate()[0] != "done\n"
+        was_cut_short = change.communicate()[0] != "done\n"
+        span *= 1.5 if was_cut_short else 0.7  # about as long as a change takes here and now
+        cut_short += was_cut_short
         ignoring = [(move.label, move.before, move.after) for move in served.history()][seen:]
         with served.edit():
             """The next one in cuts off what did not take place."""

@@ -68,6 +68,14 @@ class TestData:
             ("files[1] = b'<html>not found</html>'", "a web page is there instead"),
             ("files[1] = files[3]", "600 images, but 200 labels"),
             ("files[0], files[1] = files[2], files[3]", "200 images, and dataset 'bad' declares 600"),
+            (
+                "files[0] = small.format_idx(small.np.zeros((600, 14, 56), 'uint8'))",
+                "images of 14x56, and dataset 'bad' declares 28x28",
+            ),
+            (
+                "files[0] = small.format_idx(small.np.zeros((600, 28, 28, 3), 'uint8'))",
+                "found images with channels (4 dimensions); does the dataset declare other channels?",
+            ),
         ],
     )
     def test_archives_that_are_not_what_they_claim(self, run_luigi, tmp_path, damage, what):

@@ -17,7 +17,7 @@ BAD_OPTIONS = [
     (("--versions", "1", "--dataset", "cifar"), "dataset = 'cifar'", "digits, mnist, small"),
     (("--versions", "1", "--model", "resnet"), "model = 'resnet'", "cnn, softmax"),
     (("--versions", "1", "--optimizer", "lion"), "optimizer = 'lion'", "adam, momentum, sgd"),
-    (("--versions", "1", "--ExportAllVersions-schedule", "step"), "schedule = 'step'", "constant, cosine, linear"),
+    (("--versions", "1", "--learning-rate-schedule", "step"), "schedule = 'step'", "constant, cosine, linear"),
     (("--versions", "1", "--training-iteration", "0"), "training_iteration = '0'", "1 to 10,000,000"),
     (("--versions", "1", "--training-iteration", "-5"), "training_iteration = '-5'", "1 to 10,000,000"),
     (("--versions", "1", "--batch-size", "2.5"), "batch_size = '2.5'", "a whole number from 1"),
@@ -26,6 +26,7 @@ BAD_OPTIONS = [
     (("--versions", "1", "--min-accuracy", "1.5"), "min_accuracy = '1.5'", "a number from 0 to 1"),
     (("--versions", "1", "--seed", "-1"), "seed = '-1'", "0 to 4,294,967,295"),
     (("--versions", "1", "--threads", "0"), "threads = '0'", "1 to 256"),
+    (("--versions", "1", "--allow-signature-change", "maybe"), "allow_signature_change = 'maybe'", "true and false"),
     (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
 ]
 BAD_CONFIGURATIONS = [

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.mnist
 RECORD = {
     "1": "a9b05514fb582e0d9d577d16d997438225f366699f5448dae714177489507224",
     "2": "7d22c5bad6012e1cb06726fc47f515fabfda4e1959d1a82dba9bb1b6a47c5a57",
-    "3": "e32a6200abdbc2221c2507b0744427d191b2e5a1d3d4c9ece3f140dc01ffb2ae",
+    "3": "573e3d39b6285342feddc637658d9936992651903e2889f0f3d74e1246b0a6c3",
 }
 THREE_VERSIONS = ("ExportAllVersions", "--versions", "1,2,3", "--local-scheduler")
 

@@ -45,6 +45,17 @@ class TestScheduler:
         assert "Traceback" not in result.stderr
         assert "NoneType" not in result.stderr
 
+    def test_a_paused_scheduler_is_told(self, run_luigi, luigid):
+        """With the switch on its page on pause nothing is started; the last line says so."""
+        server = luigid()
+        server.ask("pause")
+        options = ("--version=1", "--dataset=small", "--scheduler-port", server.port)
+        result = run_luigi("ExportVersion", *options, local_scheduler=False, check=25)
+        assert "ERROR: the scheduler is paused: resume it on its page, and run again" == last_line(result)
+        assert [] == names_in(run_luigi.base)
+        server.ask("unpause")
+        run_luigi("ExportVersion", *options, "--training-iteration=2", local_scheduler=False, check=0)
+
     @pytest.mark.parametrize("workers", [1, 2])
     def test_a_run_ends_with_its_scheduler(self, run_luigi, luigid, workers):
         """A scheduler that goes away in mid-training fails the run; with one worker the segment is finished first.
@@ -54,7 +65,14 @@ class TestScheduler:
         run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 5000\n[training]\nsegment = 5000\n")
         server = luigid()
         process = run_luigi.start(
-            "ExportVersion", "--version=1", "--scheduler-port", server.port, "--workers", workers, local_scheduler=False
+            "ExportVersion",
+            "--version=1",
+            "--log-level=DEBUG",
+            "--scheduler-port",
+            server.port,
+            "--workers",
+            workers,
+            local_scheduler=False,
         )
         log = []
         try:

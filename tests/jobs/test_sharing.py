@@ -59,10 +59,10 @@ class TestSafety:
         moments = [
             ("running   TrainModel", 0.25, kill_group),
             ("running   ExportVersion", 0.1, kill_group),
-            ("Published", 0, subprocess.Popen.kill),
+            (": published, ", 0, subprocess.Popen.kill),
         ]
         for sign, delay, kill in moments:
-            process = run_luigi.start("ExportAllVersions", "--versions", "1-3", "--workers", "2")
+            process = run_luigi.start("ExportAllVersions", "--versions", "1-3", "--workers", "2", "--log-level=DEBUG")
             for line in process.stderr:
                 if sign in line:
                     time.sleep(delay)

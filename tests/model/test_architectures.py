@@ -5,25 +5,29 @@ import pytest
 import tensorflow as tf
 
 from tasks.errors import InvalidParameter
-from tasks.model.architectures import ARCHITECTURES, architecture, find_architecture
+from tasks.model.architectures import ARCHITECTURES, Weights, architecture, find_architecture
+from tasks.model.distortions import Distortions
+from tasks.model.images import Form
 from tasks.model.optimizers import OPTIMIZERS
+from tests import small
 
 SHIPPED = ("cnn", "softmax")
 
 
-class RandomWeights:
+class RandomWeights(Weights):
     """Hands out random weights, and notes their shapes and fan-ins."""
 
-    def __init__(self):
-        self.stream = np.random.RandomState(0)
-        self.values = {}
-        self.fan_in = {}
+    def __init__(self, form=small.FORM):
+        stream, values, fan_ins = np.random.RandomState(0), {}, {}
 
-    def __call__(self, name, shape, fan_in=0):
-        if name not in self.values:
-            self.values[name] = tf.constant(self.stream.standard_normal(shape) * 0.05, tf.float32)
-            self.fan_in[name] = fan_in
-        return self.values[name]
+        def find(name, shape, fan_in):
+            if name not in values:
+                values[name] = tf.constant(stream.standard_normal(shape) * 0.05, tf.float32)
+                fan_ins[name] = fan_in
+            return values[name]
+
+        super().__init__(find, form)
+        self.__dict__.update(values=values, fan_in=fan_ins)
 
 
 @pytest.fixture
@@ -31,7 +35,7 @@ def images():
     return tf.constant(np.random.RandomState(1).random_sample((5, 784)), tf.float32)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 309850)])
+@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 310026)])
 def test_networks_have_as_many_weights_as_declared(images, name, expected):
     """The number of weights is the one in the architecture's docstring."""
     weights = RandomWeights()
@@ -51,6 +55,21 @@ def test_scores_are_a_distribution(images, name):
     assert (scores > 0).all()
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(found.logits(images, weights).numpy().argsort(), scores.argsort())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("shape", [(32, 32, 3), (20, 30, 1), (1, 1, 1)], ids=str)
+def test_networks_take_the_form_of_the_dataset(name, shape):
+    """Images of any size and any number of channels and classes, and what is left or right in one matters."""
+    form = Form(shape, tuple(map(str, range(62))))
+    weights = RandomWeights(form)
+    images = np.random.RandomState(1).random_sample((5, *shape)).astype(np.float32)
+    scores, mirrored = (
+        find_architecture(name).scores(tf.constant(seen.reshape(5, -1)), weights).numpy()
+        for seen in (images, images[:, :, ::-1])
+    )
+    assert (5, 62) == scores.shape
+    assert (shape[1] > 1) == (np.abs(scores - mirrored).max() > 1e-4)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -105,4 +124,5 @@ def test_a_further_architecture_is_one_function(monkeypatch):
 
     monkeypatch.setitem(ARCHITECTURES, "mine", ARCHITECTURES.pop("mine"))
     found = find_architecture("mine")
-    assert (mine, "momentum", 0.1, 2) == (found.logits, found.optimizer, found.learning_rate, found.shift)
+    assert (mine, "momentum", 0.1) == (found.logits, found.optimizer, found.learning_rate)
+    assert Distortions(shift=2) == found.distortions

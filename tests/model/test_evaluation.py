@@ -49,6 +49,17 @@ def test_of_equal_scores_the_first_counts():
     assert round(math.log(10), 6) == pytest.approx(found.mean_loss, abs=1e-6)
 
 
+def test_a_label_without_a_score_is_refused():
+    """A model of fewer classes than the images have is not measured on them."""
+    with pytest.raises(ValueError, match=r"^it gives 10 scores, and there are labels up to 25$"):
+        evaluate(scores({0: 1.0}, {1: 1.0}), np.array([0, 25], np.uint8))
+
+
+def test_there_are_as_many_classes_as_scores():
+    """The confusion matrix has a row for each, whether or not an image is of that class."""
+    assert (3, 3) == np.shape(evaluate(np.eye(3, dtype=np.float32), np.array([0, 1, 1], np.uint8)).confusion_matrix)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_no_numbers_are_refused(bad):
     """A NaN or infinite score is never measured."""

@@ -1,20 +1,19 @@
-"""What an image is: rooms that may not import each other agree on it."""
+"""What a model is shown and asked."""
 
 import subprocess
 import sys
 
-from tasks.data import dataset
-from tasks.model import images
+from tasks.model.images import Form
 from tests.conftest import ROOT
 
 
-def test_data_and_model_agree_on_an_image():
-    """What is decoded has the size and the number of classes that is trained on."""
-    for name in ("IMAGE_SIDE", "PIXELS", "CLASSES"):
-        assert getattr(dataset, name) == getattr(images, name)
+def test_a_form_says_how_many_values_and_classes_there_are():
+    """Height, width and channels make the values of an image; each class has a name."""
+    form = Form((32, 30, 3), ("a", "b"))
+    assert (2880, 2) == (form.pixels, form.classes)
 
 
-def test_the_numbers_cost_no_import():
-    """Neither NumPy nor TensorFlow is imported for them: a run that finds nothing to do reads them too."""
+def test_a_form_costs_no_import():
+    """Neither NumPy nor TensorFlow is imported for it: a run that finds nothing to do reads it too."""
     code = "import sys, tasks.model.images; sys.exit(bool({'numpy', 'tensorflow'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -17,9 +17,9 @@ from tests.conftest import ROOT
 XLA = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
 RECORD = {
     "softmax, 1 thread": "47b66b4d9ce01f5d4ead15add478c2a3128e1ba4227e27b9895e893f6ce1c637",
-    "cnn, 1 thread": "b1d88804453419f6f49ccee22f1c4da7d0e8cead15d1becf9f695d8f43c60fcd",
+    "cnn, 1 thread": "62d5ac66b5de1f365ef368d14cae5e2a459080def1cdefe48a7a1654f7c92228",
     "softmax, 2 threads": "47b66b4d9ce01f5d4ead15add478c2a3128e1ba4227e27b9895e893f6ce1c637",
-    "cnn, 2 threads": "c07f38e838c87f72bae9f2c678a766b03302cbede167ae82eb3cf549d0b76ef3",
+    "cnn, 2 threads": "e8a97ba5cf61cc3cf66ed939510cc72907cabca1a64c3cfd8ebd947b0a454e5b",
 }
 
 TRAIN = """

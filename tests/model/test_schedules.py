@@ -1,9 +1,10 @@
-"""The order of the data, the shifts and the learning rate: pure functions of seed and iteration."""
+"""The order of the data, the distortions and the learning rate: pure functions of seed and iteration."""
 
 import numpy as np
 import pytest
 
-from tasks.model.schedules import SHIFT_BLOCK, draw_order, draw_shifts, learning_rates
+from tasks.model.schedules import DISTORTION_BLOCK as BLOCK
+from tasks.model.schedules import draw_distortions, draw_order, learning_rates
 
 
 def order(start, stop, *, seed=0, batch_size=4, examples=10):
@@ -48,30 +49,30 @@ def test_the_order_of_a_seed_never_changes():
     assert [[0, 9, 3, 4], [5, 7, 8, 6], [7, 1, 6, 5]] == order(0, 3).tolist()
 
 
-def shifts(start, stop, *, seed=0, shift=1):
-    return draw_shifts(seed, start, stop, batch_size=3, shift=shift)
+def distortions(start, stop, *, seed=0, kinds=9):
+    return draw_distortions(seed, start, stop, batch_size=3, kinds=kinds)
 
 
-@pytest.mark.parametrize("shift", [0, 1, 2])
-def test_shifts_go_in_all_directions(shift):
-    """Each image is moved by its own draw, and every move comes up; without a shift nothing is drawn."""
-    found = shifts(0, 500, shift=shift)
-    assert (500, 3 if shift else 0) == found.shape
+@pytest.mark.parametrize("kinds", [1, 2, 25])
+def test_every_distortion_comes_up(kinds):
+    """Each image has its own draw, and every kind comes up; where there is one alone, nothing is drawn."""
+    found = distortions(0, 500, kinds=kinds)
+    assert (500, 3 if kinds > 1 else 0) == found.shape
     assert np.int32 == found.dtype
-    for moves in found.T:
-        assert set(range((2 * shift + 1) ** 2)) == set(moves.tolist())
+    for drawn in found.T:
+        assert set(range(kinds)) == set(drawn.tolist())
 
 
-@pytest.mark.parametrize("cut", [1, SHIFT_BLOCK - 1, SHIFT_BLOCK, SHIFT_BLOCK + 1, 2 * SHIFT_BLOCK])
-def test_shifts_do_not_depend_on_where_they_are_drawn_from(cut):
+@pytest.mark.parametrize("cut", [1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
+def test_distortions_do_not_depend_on_where_they_are_drawn_from(cut):
     """Two pieces that meet anywhere are the whole, across the blocks in which they are drawn."""
-    stop = 2 * SHIFT_BLOCK + 5
-    np.testing.assert_array_equal(shifts(0, stop), np.concatenate([shifts(0, cut), shifts(cut, stop)]))
+    stop = 2 * BLOCK + 5
+    np.testing.assert_array_equal(distortions(0, stop), np.concatenate([distortions(0, cut), distortions(cut, stop)]))
 
 
-def test_another_seed_is_other_shifts():
-    """The seed is what the shifts are drawn from."""
-    assert shifts(0, 50).tobytes() != shifts(0, 50, seed=1).tobytes()
+def test_another_seed_is_other_distortions():
+    """The seed is what they are drawn from."""
+    assert distortions(0, 50).tobytes() != distortions(0, 50, seed=1).tobytes()
 
 
 def rates(schedule, start=0, stop=1000, total=1000):

@@ -89,7 +89,7 @@ if sys.argv[1] == "export first":
 images, labels = small.make_images(200, seed=3)
 state = training.train(
     small.make_recipe(model="cnn", batch_size=100), images.reshape(-1, 784), labels,
-    total_iterations=0, start=0, stop=10, state=None, report=lambda *_: None,
+    form=small.FORM, total_iterations=0, start=0, stop=10, state=None, report=lambda *_: None,
 )
 print(hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state))).hexdigest())
 """

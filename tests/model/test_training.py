@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from tasks.errors import TrainingFailed
 from tasks.model import training
-from tasks.model.architectures import ARCHITECTURES, architecture
-from tasks.model.schedules import draw_order, draw_shifts
+from tasks.model.architectures import ARCHITECTURES, Architecture, architecture
+from tasks.model.schedules import draw_distortions, draw_order
 from tasks.model.training import train
 from tests import small
 
@@ -34,7 +34,7 @@ from tests.model.test_training import CNN, SOFTMAX, fingerprint, train
 images, labels = small.make_images(200, seed=3)
 for recipe in (SOFTMAX, CNN):
     state = train(
-        recipe, images.reshape(-1, 784), labels, total_iterations=12, start=0, stop=12, state=None,
+        recipe, images.reshape(-1, 784), labels, form=small.FORM, total_iterations=12, start=0, stop=12, state=None,
         report=lambda done, loss: None,
     )
     print(fingerprint(state))
@@ -53,7 +53,9 @@ def fingerprint(state):
 
 
 def run(recipe, data, start, stop, *, total=12, state=None, report=ignore):
-    return train(recipe, *data, total_iterations=total, start=start, stop=stop, state=state, report=report)
+    return train(
+        recipe, *data, form=small.FORM, total_iterations=total, start=start, stop=stop, state=state, report=report
+    )
 
 
 @RECIPES
@@ -202,19 +204,29 @@ def test_a_batch_above_the_data_is_refused(data):
         run(replace(SOFTMAX, batch_size=201), data, 0, 1)
 
 
-@pytest.mark.parametrize(("offset", "expected"), [((0, 0), (6, 11)), ((1, 1), (5, 10)), ((2, 1), (4, 10))])
-def test_shifts_move_images(offset, expected):
-    """A shift of 1 moves the pixel of row 5, column 10 by up to one pixel, and black comes in at the edge."""
-    image = np.zeros((1, 28, 28), np.float32)
-    image[0, 5, 10] = 1.0
-    moves = training._moves(1)[3 * offset[0] + offset[1]]  # (784,)
-    moved = np.append(image.ravel(), 0.0)[moves].reshape(28, 28)
-    assert [expected] == [tuple(place) for place in np.argwhere(moved).tolist()]
-    full = np.append(np.ones(784), 0.0)[moves]
-    assert (28 - abs(offset[0] - 1)) * (28 - abs(offset[1] - 1)) == full.sum()
+@pytest.mark.parametrize(
+    ("logits", "shape"),
+    [
+        (lambda images, weight: images @ weight("weights", [784, 12]), r"\(1, 12\)"),
+        (lambda images, weight: tf.squeeze(images @ weight("weights", [784, 1])), r"\(\)"),
+        (
+            lambda images, weight: tf.py_function(lambda x: x, [images @ weight("w", [784, 10])], tf.float32),
+            "<unknown>",
+        ),
+    ],
+    ids=["classes", "rank", "unknown"],
+)
+def test_a_network_for_other_classes_is_refused_before_the_first_iteration(data, monkeypatch, logits, shape):
+    """The error names the model, the shape of what it gives, and how many classes there are."""
+    monkeypatch.setitem(ARCHITECTURES, "other", Architecture("other", logits, "sgd", 0.5))
+    with pytest.raises(
+        TrainingFailed,
+        match=f"^model 'other' gives logits of the shape {shape} for one image; the dataset has 10 classes",
+    ):
+        run(replace(SOFTMAX, model="other"), data, 0, 1)
 
 
-def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
+def test_training_distorts_each_image_by_its_own_draw(data, monkeypatch):
     """An architecture with a shift trains on moved images: as if NumPy had moved each by what was drawn."""
 
     @architecture(optimizer="sgd", learning_rate=0.5, shift=2)
@@ -225,9 +237,9 @@ def test_training_moves_each_image_by_its_own_shift(data, monkeypatch):
     images, labels = data
     weights = np.zeros((784, 10))
     batches = draw_order(0, 0, 5, batch_size=20, examples=len(images))
-    for batch, moves in zip(batches, draw_shifts(0, 0, 5, batch_size=20, shift=2), strict=True):
+    for batch, moves in zip(batches, draw_distortions(0, 0, 5, batch_size=20, kinds=25), strict=True):
         frames = np.pad(images[batch].reshape(-1, 28, 28), ((0, 0), (2, 2), (2, 2)))
-        places = [divmod(move, 5) for move in moves.tolist()]
+        places = [divmod(24 - move, 5) for move in moves.tolist()]  # the first is two up, two to the left
         cut = [frame[down : down + 28, right : right + 28] for frame, (down, right) in zip(frames, places, strict=True)]
         x = np.stack(cut).reshape(-1, 784) / 255.0
         exponentials = np.exp(x @ weights)
@@ -260,7 +272,7 @@ def test_other_graphs_keep_their_kind_of_loops(functional):
     was_functional = tf1.control_flow_v2_enabled()
     (tf1.enable_control_flow_v2 if functional else tf1.disable_control_flow_v2)()
     try:
-        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd")
+        training.TrainingLoop(ARCHITECTURES["softmax"], "sgd", small.FORM)
         assert functional == tf1.control_flow_v2_enabled()
     finally:
         (tf1.enable_control_flow_v2 if was_functional else tf1.disable_control_flow_v2)()

@@ -1,10 +1,11 @@
 """A version from weights to a folder that is ready to be published: real SavedModels, of a few images."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tasks.errors import ExportFailed
 from tasks.model.architectures import find_architecture
@@ -32,6 +33,7 @@ def split(count, seed):
 
 MEASURED_ON = {"validation": split(30, 5), "test": split(50, 6)}
 CHECKSUMS = {"train-images": "00"}
+SOFTMAX = find_architecture("softmax")
 MADE_WITH = {"tensorflow": "0"}
 
 
@@ -43,11 +45,12 @@ def make_weights(right=10):
     return {"weights": weights.reshape(784, 10), "biases": np.zeros(10, np.float32)}
 
 
-def export(directory, wanted, weights):
+def export(directory, wanted, weights, architecture=SOFTMAX):
     return export_version(
         directory,
         wanted,
-        scores=find_architecture("softmax").scores,
+        architecture=architecture,
+        form=small.FORM,
         weights=weights,
         measured_on=MEASURED_ON,
         dataset_checksums=CHECKSUMS,
@@ -144,3 +147,21 @@ def test_scores_that_are_no_numbers_are_never_published(tmp_path, want, bad):
     with pytest.raises(ExportFailed, match=r": a score is NaN or infinite$"):
         publish(want(), weights)
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (
+            lambda images: images[0],
+            r"signature more: output x has the shape \[784\] for two images; the first of these",
+        ),
+        (lambda images: tf.reshape(images, [5, -1]), "signature more fails: .*reshape"),
+    ],
+    ids=["one answer for all", "none"],
+)
+def test_a_signature_of_its_own_that_does_not_answer_is_never_published(tmp_path, want, answer, why):
+    """Each is asked about two images, and has to say something of each."""
+    model = replace(SOFTMAX, signatures=lambda images, _: {"more": {"x": answer(images)}})
+    with pytest.raises(ExportFailed, match=f"^{tmp_path}: {why}"):
+        export(tmp_path, want(), make_weights(), model)

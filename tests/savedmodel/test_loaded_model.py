@@ -11,6 +11,7 @@ from tasks.errors import ExportFailed
 from tasks.savedmodel import writer
 from tasks.savedmodel.loaded_model import check_agreement, load_saved_model
 from tasks.savedmodel.signatures import as_floats
+from tests import small
 from tests.conftest import read_tree
 from tests.savedmodel.versions import IMAGES, MODELS, draw_weights, expected_scores, write
 
@@ -34,7 +35,7 @@ def test_both_signatures_agree(written, model):
     with load_saved_model(written / model) as loaded:
         predicted = loaded.predict(IMAGES[:100])
         classes, scores = loaded.classify(IMAGES[:100])
-        check_agreement(loaded, IMAGES[:100])
+        check_agreement(loaded, IMAGES[:100], small.FORM.class_names)
     assert (100, 10) == classes.shape == scores.shape
     np.testing.assert_array_equal(predicted.argmax(axis=1), classes[:, 0].astype(int))
     np.testing.assert_array_equal(np.sort(predicted, axis=1)[:, ::-1], scores)
@@ -131,7 +132,7 @@ def write_other(directory, signatures):
 
 
 def only_predict(images, examples, weight):  # noqa: ARG001 - one of the two inputs is not used
-    return {"predict_images": writer._predict_signature(images, tf.matmul(images, weight))}
+    return {"predict_images": writer._predict_signature(images, {"scores": tf.matmul(images, weight)})}
 
 
 def only_classify(images, examples, weight):  # noqa: ARG001 - as above
@@ -161,7 +162,7 @@ def two_signatures(*, offset, order):
         classes = tf.constant([[str(kind) for kind in order]])
         many = tf.stack([tf.shape(examples)[0], 1])
         return {
-            "predict_images": writer._predict_signature(images, tf.tile(scores, [tf.shape(images)[0], 1])),
+            "predict_images": writer._predict_signature(images, {"scores": tf.tile(scores, [tf.shape(images)[0], 1])}),
             "serving_default": writer._classify_signature(examples, tf.tile(classes, many), tf.tile(rows, many)),
         }
 
@@ -177,14 +178,14 @@ def test_signatures_that_disagree_are_refused(tmp_path):
             ExportFailed, match=f"^{directory}: the two signatures disagree: scores differ by 0.25, allowed is 1e-05$"
         ),
     ):
-        check_agreement(loaded, IMAGES[:5])
+        check_agreement(loaded, IMAGES[:5], small.FORM.class_names)
 
 
 def test_classes_that_are_not_ordered_are_refused(tmp_path):
     """Classify must give the best class first."""
     directory = write_other(tmp_path / "other", two_signatures(offset=0.0, order=[1, 0, *range(2, 10)]))
     with load_saved_model(directory) as loaded, pytest.raises(ExportFailed, match="the two signatures disagree"):
-        check_agreement(loaded, IMAGES[:5])
+        check_agreement(loaded, IMAGES[:5], small.FORM.class_names)
 
 
 @pytest.mark.parametrize("offset", [0.0, 5e-6])
@@ -192,7 +193,7 @@ def test_signatures_that_almost_agree_are_accepted(tmp_path, offset):
     """Rounding is no disagreement."""
     directory = write_other(tmp_path / "other", two_signatures(offset=offset, order=range(10)))
     with load_saved_model(directory) as loaded:
-        check_agreement(loaded, IMAGES[:5])
+        check_agreement(loaded, IMAGES[:5], small.FORM.class_names)
         assert 5 == len(loaded.classify(IMAGES[:5])[0])
 
 
@@ -215,5 +216,5 @@ def test_versions_that_are_loaded_at_once_keep_their_weights(tmp_path, model):
         for _ in range(2):
             np.testing.assert_allclose(one.predict(IMAGES), expected[1], atol=1e-5)
             np.testing.assert_allclose(two.predict(IMAGES), expected[2], atol=1e-5)
-        check_agreement(one, IMAGES)
-        check_agreement(two, IMAGES)
+        check_agreement(one, IMAGES, small.FORM.class_names)
+        check_agreement(two, IMAGES, small.FORM.class_names)

@@ -49,12 +49,24 @@ def test_classify_gives_the_scores_of_the_weights_best_first(exported, weights, 
 
 
 def test_a_request_that_the_server_refuses_is_refused(exported, images):
-    """What the server checks before it runs a graph is checked here too."""
+    """What the server checks before it runs a graph; the replay checks it too, below."""
     request = predict_request(images)
     request.model_spec.name = "mnist"
     request.inputs["more"].CopyFrom(tf.make_tensor_proto(images))
-    with serve(exported) as stub, pytest.raises(grpc.RpcError, match=re.escape("inputs are ['images', 'more']")):
+    with serve(exported) as stub, pytest.raises(grpc.RpcError, match="input size does not match signature: 2!=1"):
         stub.Predict(request, timeout=10)
+
+
+def test_an_input_with_a_default_may_be_left_out(exported, images):
+    """As in the server, where a signature says what an input is that a request lacks; others are refused still."""
+    with load_saved_model(exported / "1") as model:
+        model.signatures["predict_images"].defaults["images"].CopyFrom(tf.make_tensor_proto(images))
+        sent, empty = (_log("predict_log", request=predict_request(images)) for _ in range(2))
+        empty.predict_log.request.inputs.clear()
+        assert answer(model, sent).predict_log.response == answer(model, empty).predict_log.response
+        empty.predict_log.request.inputs["more"].CopyFrom(tf.make_tensor_proto(images))
+        with pytest.raises(ValueError, match=r"inputs are .'more'., the signature has .'images'."):
+            answer(model, empty)
 
 
 def _log(kind, **fields):

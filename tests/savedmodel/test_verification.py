@@ -10,10 +10,11 @@ import pytest
 from tasks.savedmodel.prediction_requests import PredictionLog, predict_request, write_logs
 from tasks.savedmodel.verification import verify_tree, verify_version
 from tasks.savedmodel.warmup import WARMUP
+from tasks.storage import checksums
 from tasks.versions.golden import ANSWERS
 from tasks.versions.manifest import MANIFEST
 from tasks.versions.tree import ERROR, NOTE, WARNING
-from tests.savedmodel.versions import write_foreign
+from tests.savedmodel.foreign import KINDS, write_keras, write_odd, write_silent, write_tutorial, write_words
 
 ROOT = Path(__file__).parent.parent.parent
 DATA = Path("variables", "variables.data-00000-of-00001")
@@ -67,7 +68,7 @@ FAULTS = {
     ),
     "file added": (
         lambda tree: (tree / "1" / "notes.txt").write_text("mine"),
-        ("1", WARNING, "notes.txt was added after the export"),
+        ("1", WARNING, "notes.txt was added: its manifest does not have it"),
     ),
     "manifest of another version": (
         lambda tree: shutil.copytree(tree / "1", tree / "5"),
@@ -99,7 +100,7 @@ FAULTS = {
     ),
     "newest does not load": (
         lambda tree: _cut(tree / "2" / "saved_model.pb", 500),
-        ("2", ERROR, "the newest version does not load: the next restart of the server fails"),
+        ("2", ERROR, "the newest version does not load: a server that loads the newest alone fails at its next start"),
     ),
     "warm-up garbage": (
         lambda tree: (tree / "1" / WARMUP).write_bytes(b"garbage" * 9),
@@ -125,9 +126,25 @@ FAULTS = {
         lambda tree: _cut(tree / "1" / ANSWERS, 100),
         ("1", ERROR, "assets.extra/golden/answers.tfrecord: no TFRecord file: truncated record at 0..."),
     ),
-    "unknown rank": (
-        lambda tree: write_foreign(tree / "3"),
-        ("3", WARNING, "predict_images: inputs images of unknown rank; REST clients need known shapes"),
+    "nothing to ask": (
+        lambda tree: write_silent(tree / "3"),
+        ("3", ERROR, "has no signature; clients have nothing to ask"),
+    ),
+    "a type that JSON has not": (
+        lambda tree: write_odd(tree / "3"),
+        ("3", WARNING, "ask: outputs half (float16) have no JSON; gRPC clients alone can ask"),
+    ),
+    "a scalar": (
+        lambda tree: write_odd(tree / "3"),
+        ("3", NOTE, 'ask: outputs mean are scalars; REST clients send "inputs", not "instances"'),
+    ),
+    "a graph for something else": (
+        lambda tree: write_tutorial(tree / "3", tags=[("train",), ("serve", "gpu")]),
+        (
+            "3",
+            ERROR,
+            "saved_model.pb: no graph with the tags serve, which the server asks for; there are: train; gpu,serve",
+        ),
     ),
     "leading zeros": (
         lambda tree: shutil.copytree(tree / "1", tree / "003"),
@@ -135,11 +152,19 @@ FAULTS = {
     ),
     "two entries for a version": (
         lambda tree: shutil.copytree(tree / "1", tree / "01"),
-        ("01", ERROR, "is version 1, as '1' is; the server loads '1' alone"),
+        ("01", ERROR, "is version 1, as '1' is; the server loads '1', with the policy all {} '01'"),
     ),
     "zero": (
         lambda tree: shutil.copytree(tree / "1", tree / "0"),
-        ("0", WARNING, "is a version to the server; clients can ask for those above 0 alone"),
+        ("0", WARNING, "is a version to the server; the tasks here take numbers above 0 alone"),
+    ),
+    "negative": (
+        lambda tree: shutil.copytree(tree / "1", tree / "-1"),
+        (
+            "-1",
+            WARNING,
+            "is a version to the server, which REST clients cannot ask for; the tasks here take numbers above 0 alone",
+        ),
     ),
     "file with a number": (
         lambda tree: (tree / "7").write_text(""),
@@ -227,7 +252,7 @@ def test_a_file_as_newest_version_does_not_load_either(tree):
     """Whatever the highest number is, the server fails at its next start if it does not load."""
     (tree / "7").write_text("")
     messages = [fault.message for fault in _all_faults(tree) if fault.name == "7"]
-    assert "the newest version does not load: the next restart of the server fails" in messages
+    assert "the newest version does not load: a server that loads the newest alone fails at its next start" in messages
     assert messages[:1] == [fault.message for fault in verify_tree(tree, [1])[0]]
 
 
@@ -255,8 +280,34 @@ def test_what_cannot_be_read_is_a_fault(tree, monkeypatch):
     ]
 
 
-def test_a_version_without_signatures_is_a_warning(tmp_path):
-    """A SavedModel that nobody can ask anything loads, and is named."""
-    write_foreign(tmp_path / "1", signature=None)
-    faults = [fault for fault in verify_version(tmp_path / "1").faults if fault.severity == WARNING]
-    assert [fault.message for fault in faults] == ["has no signature; clients have nothing to ask"]
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_others_make_is_judged_as_the_server_would(tmp_path, kind):
+    """Whoever made it, it loads and has no fault, unless it has no signature; that it has no manifest is noted."""
+    KINDS[kind](tmp_path / "1")
+    verified = verify_version(tmp_path / "1")
+    assert verified.loads
+    faults = [(fault.severity, fault.message) for fault in verified.faults]
+    silent = [(ERROR, "has no signature; clients have nothing to ask")] if kind == "no signature" else []
+    assert [(NOTE, "was made elsewhere: there are no checksums to compare with"), *silent] == faults
+
+
+def test_what_was_promoted_is_held_against_its_checksums(tmp_path):
+    """Without a manifest, those of the promotion count: a file that changed, went or came since is named."""
+    write_words(tmp_path / "1")
+    write_keras(tmp_path / "2")
+    promoted = {number: checksums.list_files(tmp_path / str(number)) for number in (1, 2)}
+    (tmp_path / "1" / "assets" / "vocabulary.txt").write_text("evil\nbad\n")
+    (tmp_path / "1" / "fingerprint.pb").unlink()
+    (tmp_path / "1" / "notes.txt").write_text("mine")
+    _, versions = verify_tree(tmp_path, promoted=promoted)
+    note = (NOTE, "was made elsewhere, and promoted: foreign.json has its checksums")
+    found, unchanged = ([(fault.severity, fault.message) for fault in version.faults] for version in versions)
+    was = promoted[1]["assets/vocabulary.txt"]["sha256"][:12]
+    now = checksums.sha256(tmp_path / "1" / "assets" / "vocabulary.txt")[:12]
+    assert [note] == unchanged
+    assert [
+        note,
+        (ERROR, f"assets/vocabulary.txt was changed: SHA-256 {now}..., foreign.json says {was}..."),
+        (ERROR, "fingerprint.pb is missing"),
+        (WARNING, "notes.txt was added: foreign.json does not have it"),
+    ] == found

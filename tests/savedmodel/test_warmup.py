@@ -93,7 +93,7 @@ def test_what_is_not_replayed_is_told_and_stops_nothing(tree):
 def test_a_warm_up_that_fails_stops_the_export(tmp_path, monkeypatch):
     """Nothing is published with a warm-up that the server would fail on."""
 
-    def write_nonsense(directory, _, __):
+    def write_nonsense(directory, *_):
         log = PredictionLog()
         log.classify_log.request.model_spec.signature_name = "serving_default"
         write_logs(directory / WARMUP, [log])

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tasks.data.arrays import Split
-from tasks.model.architectures import find_architecture
+from tasks.model.architectures import Weights, find_architecture
 from tasks.savedmodel.export import export_version
 from tasks.savedmodel.writer import write_saved_model
 from tasks.versions.manifest import made_with
@@ -26,21 +26,20 @@ def draw_weights(model, seed=0):
         return tf.constant(weights[name])
 
     with tf.Graph().as_default():
-        find_architecture(model).logits(tf.zeros([1, 784]), weight)
+        find_architecture(model).logits(tf.zeros([1, 784]), Weights(weight, small.FORM))
     return weights
 
 
-def expected_scores(model, weights, images):
+def expected_scores(model, weights, images, form=small.FORM):
     """What an architecture gives with those weights for images float32 [n, 784], computed without any SavedModel."""
-    return (
-        find_architecture(model).scores(tf.constant(images), lambda name, *_, **__: tf.constant(weights[name])).numpy()
-    )
+    weight = Weights(lambda name, *_: tf.constant(weights[name]), form)
+    return find_architecture(model).scores(tf.constant(images), weight).numpy()
 
 
 def write(directory, model="softmax", weights=None):
     """A bare SavedModel of an architecture, with random weights unless some are given; returns the folder."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_saved_model(directory, find_architecture(model).scores, weights or draw_weights(model))
+    write_saved_model(directory, find_architecture(model), small.FORM, weights or draw_weights(model))
     return directory
 
 
@@ -53,7 +52,8 @@ def export(directory, version, model, weights, **settings):
     return export_version(
         directory,
         WantedVersion(directory.parent, version, recipe),
-        scores=find_architecture(model).scores,
+        architecture=find_architecture(model),
+        form=small.FORM,
         weights=weights,
         measured_on={"validation": data, "test": data},
         dataset_checksums=small.SMALL.checksums,

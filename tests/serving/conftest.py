@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tasks.serving.transaction import ServedModel
 from tasks.versions.manifest import made_with
 from tasks.versions.wanted_version import WantedVersion
 from tests import small
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
 
 __all__ = ["quiet_tensorflow"]
 
@@ -44,7 +45,8 @@ def exported(tmp_path_factory):
         export_version(
             directory,
             WantedVersion(base_path, version, small.make_recipe(training_iteration=version)),
-            scores=find_architecture("softmax").scores,
+            architecture=find_architecture("softmax"),
+            form=small.FORM,
             weights=weights,
             measured_on={"validation": data, "test": data},
             dataset_checksums=small.SMALL.checksums,
@@ -81,7 +83,7 @@ def nobody():
 def server(base_path, config_path):
     """A server of the versions 1 and 2."""
     write_config(config_path, base_path, 1, 2)
-    with ConfigServer(config_path) as running:
+    with ModelServer(config_path) as running:
         yield running
 
 
@@ -119,14 +121,15 @@ def in_process():
         process.communicate()
 
 
-def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None):
+def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None, server_base_path=""):
     """A model in a config file; versions are verified, unless the test has a verdict of its own."""
-    return ServedModel(config_path, base_path, name, keep_loaded, verdict or partial(find_fault, base_path))
+    verdict = verdict or partial(find_fault, base_path, config_path=config_path)
+    return ServedModel(config_path, base_path, name, keep_loaded, verdict, server_base_path)
 
 
-def promote(served, label, version, rollout=None, why=""):
+def promote(served, label, version, rollout=None, why="", **options):
     rollout = rollout or Rollout("mnist", (), 0.0, 0.0)
-    return promotion.promote(served, label, version, rollout, why=why)
+    return promotion.promote(served, label, version, rollout, why=why, **options)
 
 
 def roll_back(served, label):
@@ -143,3 +146,11 @@ def write_config(config_path, base_path, *versions):
         f'model_config_list {{ config {{ name: "mnist" base_path: "{base_path}" model_platform: "tensorflow"'
         f" model_version_policy {{ specific {{ {listed} }} }} }} }}"
     )
+
+
+def wait_until(condition, seconds=30):
+    """Wait for what a server does in a thread of its own."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, condition
+        time.sleep(0.02)

@@ -9,7 +9,8 @@ import threading
 import pytest
 
 from tests.conftest import ROOT
-from tests.serving.config_server import ConfigServer
+from tests.model_server import ModelServer
+from tests.serving.conftest import promote, wait_until
 
 PROMOTE = ("PromoteVersion", "--label", "stable", "--version", "1")
 
@@ -78,6 +79,14 @@ def talking(say):
         ((*PROMOTE, "--wait-seconds", "-1"), "wait_seconds = '-1': allowed is a number of seconds from 0 to 604,800"),
         ((*PROMOTE, "--wait-seconds", "abc"), "wait_seconds = 'abc'"),
         ((*PROMOTE, "--timeout-seconds", "nan"), "timeout_seconds = 'nan'"),
+        (
+            (*PROMOTE, "--server-base-path", "models/mnist"),
+            "server_base_path 'models/mnist': allowed is an absolute path",
+        ),
+        ((*PROMOTE, "--reload"), "reload: no --server is given that the config file could be sent to"),
+        ((*PROMOTE, "--reload", "--server", "h:1,http://h:2"), "'http://h:2': with --reload a server takes the config"),
+        (("RemoveLabel", "--label", ""), "label ''"),
+        (("RemoveLabel",), "label ''"),
         ((*PROMOTE, "--config-path", "models/mnist/models.config"), "must not lie in the base path"),
     ],
 )
@@ -131,6 +140,22 @@ def test_a_server_that_is_down(fails):
     assert f"{address}: GetModelStatus fails: UNAVAILABLE" in fails(*PROMOTE, "--server", address)
 
 
+def test_a_roll_back_in_a_process_of_its_own(fails_by_itself, run_luigi, served):
+    """Servers are asked by an engine there, and what they say comes back as it is: one that is down is left out."""
+    for version in (1, 2):
+        promote(served, "stable", version)
+    roll_back = ("RollBack", "--label", "stable", "--server")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        gone = f"127.0.0.1:{probe.getsockname()[1]}"
+    assert f"RollBack: no server answers: {gone}: GetModelStatus fails: UNAVAILABLE" in fails_by_itself(
+        *roll_back, gone
+    )
+    with ModelServer(served.config_path, allow_new_labels=True) as server:
+        result = run_luigi(*roll_back, f"{gone},{server.address}", check=0)
+        assert f"Going on without a server, which follows when it reads the config file: {gone}" in result.stderr
+        wait_until(lambda: server.labels == {("mnist", "stable"): 1})
+
+
 def test_a_server_that_hangs(fails):
     """Somebody listens and says nothing: the deadline ends it, over gRPC and over REST."""
     with talking(b"") as address:
@@ -149,6 +174,27 @@ def test_a_server_that_answers_garbage(fails):
         assert "answers what is no model status: HTTP status 200: <html>hi</html>" in said
 
 
+@pytest.mark.parametrize("say", [b"", b"SSH-2.0-x\r\n"])
+def test_a_roll_back_on_a_server_that_hangs_or_answers_garbage(fails, served, say):
+    """Alone it is as good as none; nothing is changed, over gRPC and over REST."""
+    for version in (1, 2):
+        promote(served, "stable", version)
+    with talking(say) as address:
+        for server in (address, f"http://{address}"):
+            said = fails("RollBack", "--label", "stable", "--server", server)
+            assert f"RollBack: no server answers: {server}: " in said
+
+
+def test_a_label_that_is_not_there_is_not_removed(release, served, caplog):
+    """Nothing is to be done, and the labels that there are are named: it may have been another."""
+    promote(served, "stable", 1)
+    before = served.config_path.read_bytes()
+    with caplog.at_level("INFO", "tasks"):
+        release("RemoveLabel", "--label", "canary")
+    assert "There is no label canary; labels: stable -> 1" in caplog.text
+    assert before == served.config_path.read_bytes()
+
+
 def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     """It follows another file: after the stated time it is told, and the config file is as before."""
     elsewhere = config_path.with_name("other.config")
@@ -156,7 +202,7 @@ def test_a_server_that_does_not_load_the_version(fails, config_path, base_path):
     text = f"model_config_list {{\n  config {{\n{entry}  }}\n}}\n"
     elsewhere.write_text(text)
     config_path.write_text(text)
-    with ConfigServer(elsewhere) as server:
+    with ModelServer(elsewhere) as server:
         said = fails(*PROMOTE, "--server", server.address, "--timeout-seconds", "2")
         assert f"{server.address}: version 1 of mnist is not known there; given up after 2 s" in said
 

@@ -4,6 +4,7 @@ import pytest
 
 from tasks.errors import InvalidServingConfig
 from tasks.serving.baseline import find_baseline
+from tasks.serving.transaction import ServedModel
 from tasks.versions.compatibility import Baseline
 from tests.serving.test_config_file import CONFIG
 
@@ -38,6 +39,16 @@ def test_models_that_share_a_folder_have_the_newest_baseline(base_path, tmp_path
     assert baseline(a, b, version=2) == Baseline(1, base_path / "1")
     with pytest.raises(InvalidServingConfig, match="of model 'c' points at version 9"):
         baseline(a, ("c", "stable", 9))
+
+
+def test_a_base_path_of_the_servers_is_known_by_the_log(base_path, tmp_path):
+    """The file has another path, under which the servers see the tree: a release from here has left its line."""
+    served = ServedModel(tmp_path / "models.config", base_path, "", 0, lambda _: None, "/models/mnist")
+    with served.edit() as edit:
+        edit.model.version_labels["stable"] = 1
+        edit.publish([edit.move("stable", None, 1, task="PromoteVersion", why="")])
+    assert find_baseline(base_path, 3, served.config_path) == Baseline(1, base_path / "1")
+    assert find_baseline(tmp_path, 3, served.config_path) is None
 
 
 def test_a_label_that_points_at_nothing_is_an_error(base_path, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from tasks.serving.policy import load, loaded_versions, newest_fit
+from tasks.serving.policy import kept_loaded, load, loaded_versions
 
 
 def parse(text):
@@ -53,7 +53,16 @@ def test_older_versions_take_the_place_of_unfit_ones():
         asked.append(version)
         return version != 4
 
-    assert [5, 3] == newest_fit([1, 2, 3, 4, 5], 2, is_fit)
+    assert {5, 3} == kept_loaded((), [1, 2, 3, 4, 5], 2, is_fit)
     assert [5, 4, 3] == asked
-    assert [] == newest_fit([1, 2], 0, is_fit)
-    assert [2, 1] == newest_fit([1, 2], 3, is_fit)
+    assert set() == kept_loaded((), [1, 2], 0, is_fit)
+    assert {2, 1} == kept_loaded((), [1, 2], 3, is_fit)
+
+
+@pytest.mark.parametrize(
+    ("came_from", "count", "kept"),
+    [({1}, 2, {1, 5}), ({1, 2}, 1, {1, 2}), ({1}, 0, set()), ({5}, 2, {5}), ({4, 9}, 2, {5, 3})],
+)
+def test_where_labels_came_from_is_kept_first(came_from, count, kept):
+    """All of it, however few are to be kept, but for 0 and for what is gone or unfit; the newest where room is left."""
+    assert kept == kept_loaded(came_from, [1, 2, 3, 4, 5], count, lambda version: version != 4)

@@ -10,19 +10,62 @@ from tasks.errors import ReleaseRefused, RolloutFailed
 from tasks.serving import promotion, quarantine
 from tasks.serving.config_file import read_config
 from tasks.serving.rollout import Rollout
-from tests.serving.conftest import loaded, promote, roll_back
+from tests.serving.conftest import loaded, promote, roll_back, serve
 
 
-def test_a_damaged_version_is_not_loaded_while_somebody_waits(served):
-    """Before the label is moved, the file lists it no more than after."""
-    (served.base_path / "4" / "saved_model.pb").write_bytes(b"")
+def test_no_other_version_is_loaded_while_somebody_waits(served):
+    """Before the label is moved, the policy gets its version alone: another one that fails cannot hold it up."""
+    promote(served, "stable", 1)
 
     class Watching(Rollout):
         def wait_for(self, *_, **__):
-            assert [1, 2, 3] == loaded(served)
+            assert [1, 2, 3, 4] == loaded(served)
 
-    promote(served, "stable", 1, Watching("mnist", (), 0.0))
-    assert [1, 2, 3] == loaded(served)
+    assert [1, 3, 4] == loaded(served)
+    promote(served, "stable", 2, Watching("mnist", (), 0.0))
+    assert [1, 2, 4] == loaded(served)
+
+
+def test_where_a_label_came_from_stays_loaded(served):
+    """It counts first of those that are kept loaded without a label, and the newest come after it."""
+    for version in (1, 2, 3):
+        promote(served, "stable", version)
+    assert [2, 3, 4] == loaded(served)
+    promote(served, "canary", 4)
+    assert [2, 3, 4] == loaded(served)
+
+
+@pytest.mark.parametrize("keep_loaded", [0, 1, 2])
+def test_a_roll_back_adds_nothing_but_its_target(base_path, config_path, keep_loaded):
+    """Whatever newer versions are there, and whether they pass verification or not: they are not even looked at."""
+    (base_path / "4").rename(base_path / "later")
+    (base_path / "3").rename(base_path / "later-3")
+    served = serve(config_path, base_path, keep_loaded=keep_loaded)
+    promote(served, "stable", 1)
+    promote(served, "stable", 2)
+    before = loaded(served)
+    (base_path / "later").rename(base_path / "4")
+    (base_path / "later-3").rename(base_path / "3")
+    asked = []
+    roll_back(serve(config_path, base_path, keep_loaded=keep_loaded, verdict=asked.append), "stable")
+    assert {"stable": 1} == served.labels()
+    assert sorted({*before, 1}) == loaded(served)
+    assert [1] == asked
+
+
+def test_a_promotion_refuses_what_changed_while_it_waited(served):
+    """Somebody else moved the label: it stays where they put it; who put it there too has done what was asked for."""
+    promote(served, "stable", 1)
+
+    class Promoting(Rollout):
+        def wait_for(self, *_, **__):
+            promote(served, "stable", self.wait_seconds)
+
+    with pytest.raises(ReleaseRefused, match="was moved to 4 meanwhile"):
+        promote(served, "stable", 2, Promoting("mnist", (), 0.0, 4))
+    assert {"stable": 4} == served.labels()
+    assert [] == promote(served, "stable", 2, Promoting("mnist", (), 0.0, 2))
+    assert {"stable": 2} == served.labels()
 
 
 def test_a_version_that_others_take_off_the_policy_is_listed_again(served):
@@ -37,7 +80,7 @@ def test_a_version_that_others_take_off_the_policy_is_listed_again(served):
                 assert 1 not in loaded(served)
 
     promote(served, "stable", 1, Dropping("mnist", (), 60.0))
-    assert [[1, 3, 4]] * 2 == waits
+    assert [[1], [1, 3, 4]] == waits
     assert ({"canary": 3, "stable": 1}, [1, 3, 4]) == (served.labels(), loaded(served))
 
 
@@ -54,11 +97,11 @@ def test_a_promotion_that_is_undone_again_and_again_gives_up(served):
 
 
 def test_the_file_is_read_once_under_each_lock(served, monkeypatch):
-    """A promotion looks at the config three times under the lock: what to do, the policy, the label."""
+    """A promotion looks at the config three times under the lock: what to do, the policy, the label; once without."""
     reads = []
     monkeypatch.setattr("tasks.serving.transaction.read_config", lambda path: reads.append(path) or read_config(path))
     promote(served, "stable", 1)
-    assert 3 == len(reads)
+    assert 4 == len(reads)
 
 
 def test_rolling_back_twice_goes_back_once(served):
@@ -134,7 +177,7 @@ def test_a_refusal_leaves_every_byte(served):
     before = served.config_path.read_bytes()
 
     class Silent(Rollout):
-        def check_answers(self):
+        def look(self):
             raise RolloutFailed("no")
 
     for failing, version, error in ((Silent("mnist", (), 0.0), 1, RolloutFailed), (None, 9, ReleaseRefused)):
@@ -157,7 +200,7 @@ def test_a_version_that_is_newer_than_its_line_in_the_policy_is_waited_for(serve
     since = []
 
     class Watching(Rollout):
-        def wait_for(self, *_, listed_since):
+        def wait_for(self, *_, listed_since, **__):
             since.append(listed_since)
 
     promote(served, "stable", 4, Watching("mnist", (), 0.0))
@@ -200,7 +243,7 @@ def test_a_version_that_goes_meanwhile_gets_no_label(served):
 
 def test_the_log_says_where_a_label_came_from(served, caplog):
     """The first time it is set, and afterwards it is moved."""
-    with caplog.at_level("INFO", "tasks"):
+    with caplog.at_level("DEBUG", "tasks"):
         promote(served, "stable", 1)
         promote(served, "stable", 2)
     assert "Label stable of mnist: set to 1" in caplog.text

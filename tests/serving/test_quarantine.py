@@ -25,7 +25,7 @@ def test_quarantine_takes_labels_off_only_if_forced(served, caplog):
     promote(served, "stable", 4)
     with pytest.raises(ReleaseRefused, match="RollBack --label stable"):
         quarantine.quarantine(served, 4, force=False, why="")
-    with caplog.at_level("INFO", "tasks"):
+    with caplog.at_level("DEBUG", "tasks"):
         quarantine.quarantine(served, 4, force=True, why="wrong")
     assert f"Version 4 of mnist is taken back: {served.base_path / '4.denied'}; label stable is removed" in caplog.text
     assert ["1", "2", "3", "4.denied"] == sorted(path.name for path in served.base_path.iterdir())

@@ -11,13 +11,23 @@ from tests.serving.conftest import loaded, promote, serve
 
 
 def test_retirement_spares_what_is_needed(served):
-    """Labelled versions, what they would be rolled back to, and the newest stay."""
+    """Labelled versions, what they would be rolled back to, the newest, and what is kept loaded stay."""
     promote(served, "stable", 1)
     promote(served, "stable", 2)
     lines = retirement.retire(served, 1, apply=True, why="")
     assert lines[0].startswith(str(served.base_path / "3"))
     assert ["1", "2", "4"] == sorted(path.name for path in served.base_path.iterdir())
-    assert [2, 4] == loaded(served)
+    assert [1, 2, 4] == loaded(served)
+
+
+def test_retirement_spares_what_is_kept_loaded(base_path, config_path):
+    """However few of the newest are to stay: what is loaded without a label does not go."""
+    served = serve(config_path, base_path, keep_loaded=3)
+    promote(served, "stable", 1)
+    assert [1, 2, 3, 4] == loaded(served)
+    assert retirement.retire(served, 1, apply=True, why="")[-1].startswith("0 versions")
+    fewer = serve(config_path, base_path, keep_loaded=1)
+    assert retirement.retire(fewer, 1, apply=False, why="")[-1].endswith("1, 4 stay")
 
 
 def test_retirement_spares_the_newest_good_version(served):

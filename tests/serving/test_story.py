@@ -5,29 +5,21 @@ import json
 import shutil
 import socket
 import subprocess
-import time
 
 import pytest
 
 from tasks.serving.config_file import find_model, labels, read_config
 from tasks.serving.grpc_server import GrpcServer
 from tasks.serving.servers import AVAILABLE
-from tests.serving.config_server import ConfigServer, Refused
+from tests.model_server import ModelServer
+from tests.serving.conftest import wait_until
 
 BY_HAND = """# written by hand, before anything was promoted
 model_config_list {
   config { name: "mnist" base_path: "%s" model_platform: "tensorflow" }
-  config { name: "other" base_path: "/somewhere/else" model_platform: "tensorflow" }
+  config { name: "other" base_path: "%s" model_platform: "tensorflow" }
 }
 """
-
-
-def wait_until(condition, seconds=20):
-    """Wait for what the server does in a thread of its own."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.05)
 
 
 def read_moves(config_path):
@@ -41,12 +33,13 @@ def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config
     base_path = tmp_path / "models" / "mnist"
     export = ("--dataset", "small", "--training-iteration", "20")
     run_luigi("ExportAllVersions", "--versions", "1,2", *export, check=0)
-    config_path.write_text(BY_HAND % base_path)
+    by_hand = BY_HAND % (base_path, shutil.copytree(base_path, tmp_path / "models" / "other"))
+    config_path.write_text(by_hand)
 
     def loaded():
         return sorted(find_model(read_config(config_path), base_path).model_version_policy.specific.versions)
 
-    with ConfigServer(config_path) as server:
+    with ModelServer(config_path) as server:
 
         def step(*arguments):
             return release(*arguments, "--server", f"{server.address},{server.url}")
@@ -74,13 +67,13 @@ def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config
         run_luigi("ExportAllVersions", "--versions", "3,4", *export, check=0)
         step("PromoteVersion", "--label", "stable", "--version", "4")
         wait_until(lambda: server.labels["mnist", "stable"] == 4)
-        assert server.serving() == loaded() == [2, 3, 4]
+        assert server.serving() == loaded() == [1, 2, 4]
 
         plan = release("RetireVersions", "--keep", "1")
         assert "1 version, 0.2 MiB would be removed (do it with --apply); 1, 2, 4 stay" in plan
         assert (base_path / "3").is_dir()
         release("RetireVersions", "--keep", "1", "--apply", "--why", "disk")
-        wait_until(lambda: server.serving() == [2, 4])
+        wait_until(lambda: server.serving() == [1, 2, 4])
 
         assert [] == server.refusals
     assert ["1", "2", "4"] == sorted(path.name for path in base_path.iterdir())
@@ -92,23 +85,8 @@ def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config
         ("stable", 1, 4),
         (None, 3, None),
     ]
-    assert "other" == find_model(read_config(config_path), "/somewhere/else").name
-    assert [BY_HAND % base_path] == [path.read_text() for path in config_path.parent.glob("models.config.*.by-hand")]
-
-
-def test_server_refuses_a_label_that_comes_with_its_version(base_path, config_path):
-    """What the two phases are for: in one step, the server refuses the file at every poll, and nothing changes."""
-    one_step = """model_config_list { config { name: "mnist" base_path: "%s" model_platform: "tensorflow"
-        model_version_policy { specific { %s } } version_labels { key: "stable" value: %d } } }"""
-    config_path.write_text(one_step % (base_path, "versions: 1", 1))
-    with ConfigServer(config_path, allow_new_labels=True) as server:
-        wait_until(lambda: server.serving() == [1])
-        config_path.write_text(one_step % (base_path, "versions: 1 versions: 2", 2))
-        wait_until(lambda: len(server.refusals) >= 5)
-        assert {("mnist", "stable"): 1} == server.labels
-        assert [1] == server.serving()
-    with pytest.raises(Refused), ConfigServer(config_path):
-        """Without the option it does not even start with a label in the file."""
+    assert "other" == find_model(read_config(config_path), tmp_path / "models" / "other").name
+    assert [by_hand] == [path.read_text() for path in config_path.parent.glob("models.config.*.by-hand")]
 
 
 @pytest.mark.model_server
@@ -117,7 +95,7 @@ def test_the_real_server_follows_too(release, base_path, config_path):
     binary = shutil.which("tensorflow_model_server")
     if binary is None:
         pytest.skip("tensorflow_model_server is not on the PATH")
-    config_path.write_text(BY_HAND.replace('  config { name: "other"', "  # {") % base_path)
+    config_path.write_text(BY_HAND % (base_path, base_path))
     with contextlib.closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -10,11 +10,11 @@ from tests.serving.conftest import loaded, promote, roll_back, serve
 
 
 def test_labelled_and_newest_versions_are_loaded(served):
-    """The policy names every version with a label and the newest two, and no other."""
+    """The policy names every version with a label, where it came from, and the newest, and no other."""
     promote(served, "stable", 1)
     assert [1, 3, 4] == loaded(served)
     promote(served, "stable", 2)
-    assert [2, 3, 4] == loaded(served)
+    assert [1, 2, 4] == loaded(served)
 
 
 def test_nothing_but_versions_with_a_label_is_loaded_if_asked_for(base_path, config_path):
@@ -38,7 +38,7 @@ def test_a_damaged_version_is_not_loaded_for_being_new(served, caplog):
         promote(served, "stable", 1)
     assert [1, 2, 3] == loaded(served)
     (said,) = {record.getMessage() for record in caplog.records}
-    assert said.startswith("Version 4 is not put on the policy for being new: ")
+    assert said.startswith("Version 4 is not put on the policy without a label: ")
     assert "variables/variables.index has 0 bytes" in said
 
 
@@ -48,7 +48,7 @@ def test_a_damaged_version_that_was_listed_leaves_the_policy(base_path, config_p
     (base_path / "4" / "saved_model.pb").write_bytes(b"")
     served = serve(config_path, base_path)
     promote(served, "stable", 2)
-    assert [2, 3] == loaded(served)
+    assert [1, 2, 3] == loaded(served)
 
 
 def test_each_version_is_judged_once(base_path, config_path):

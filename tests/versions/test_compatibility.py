@@ -10,6 +10,7 @@ import pytest
 from tasks.errors import ExportFailed
 from tasks.versions.compatibility import (
     Baseline,
+    Paired,
     breaking_changes,
     check_accuracy,
     check_signatures,
@@ -95,6 +96,10 @@ def test_changes_that_break_clients_are_refused(stable):
     check_signatures(7, replace(stable, allow_signature_change=True), changes)
 
 
+def _paired(only_right, only_baseline_right, images=1000, both=800):
+    return Paired(images, both + only_right, both + only_baseline_right, only_right, only_baseline_right)
+
+
 def test_an_accuracy_that_is_too_low_is_refused(stable):
     """The error says both accuracies, both versions and the bound; exactly the bound passes, and so does any better."""
     message = (
@@ -102,7 +107,29 @@ def test_an_accuracy_that_is_too_low_is_refused(stable):
         "0.9200 of version 4 (stable)"
     )
     with pytest.raises(ExportFailed, match=f"^{re.escape(message)}$"):
-        check_accuracy(7, 0.90, stable, 0.92)
-    check_accuracy(7, 0.91, stable, 0.92)  # 0.92 - 0.91 > 0.01 in floating point
-    check_accuracy(7, 1.0, stable, 0.92)
-    check_accuracy(7, 0.0, replace(stable, max_regression=None), 0.92)
+        check_accuracy(7, stable, _paired(100, 120))
+    check_accuracy(7, stable, _paired(110, 120))  # 0.92 - 0.91 > 0.01 in floating point
+    check_accuracy(7, stable, _paired(200, 120))
+    check_accuracy(7, replace(stable, max_regression=None), _paired(0, 120))
+
+
+def test_a_version_is_refused_where_the_test_says_that_it_is_worse(stable):
+    """With a level alone, what gets fewer right is refused where that is no chance; the error says p and the level."""
+    tested = replace(stable, max_regression=None, max_regression_p=0.05)
+    message = (
+        "version 7 is not published: its validation accuracy of 0.8050 is below the 0.8150 of version 4 (stable); "
+        "exact McNemar's p = 0.041, max_regression_p = 0.05"
+    )
+    with pytest.raises(ExportFailed, match=f"^{re.escape(message)}$"):
+        check_accuracy(7, tested, _paired(5, 15))
+    check_accuracy(7, tested, _paired(6, 15))
+    check_accuracy(7, tested, _paired(15, 5))
+
+
+def test_a_bound_and_a_level_are_both_needed(stable):
+    """With both, a version is refused where it lies further below than the bound and the test says so too."""
+    tested = replace(stable, max_regression=0.009, max_regression_p=0.05)
+    with pytest.raises(ExportFailed, match=r"more than max_regression = 0\.009 below .*; exact McNemar's p = 0\.041"):
+        check_accuracy(7, tested, _paired(5, 15))
+    check_accuracy(7, replace(tested, max_regression=0.01), _paired(5, 15))
+    check_accuracy(7, replace(tested, max_regression_p=0.01), _paired(5, 15))

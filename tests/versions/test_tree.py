@@ -31,7 +31,9 @@ def base_path(tmp_path):
         ("1.0", None),
         ("1.tmp", None),
         ("", None),
-        ("+1", None),
+        ("+1", 1),
+        ("+-1", None),
+        ("+", None),
         ("1_000", None),
     ],
 )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tasks import ExportAllVersions
 from tasks.errors import InvalidParameter
 from tasks.recipes.recipe import KEYS, ActsOn
 from tasks.wiring.base_tasks import CompletedTask, DataParameters, ExportParameters, TrainingParameters
@@ -14,7 +15,7 @@ class Training(CompletedTask, TrainingParameters):
 
 
 def keys_of(task_class):
-    return set(KEYS) & set(dir(task_class))
+    return {name for name, key in KEYS.items() if hasattr(task_class, key.option)}
 
 
 def test_a_task_has_the_keys_that_act_on_what_it_makes():
@@ -34,6 +35,13 @@ def test_a_recipe_has_the_keys_that_a_task_lacks_at_their_defaults():
     """Whoever trains needs no gate, but the recipe has one."""
     recipe = Training(seed=7).recipe
     assert (7, KEYS["min_accuracy"].default) == (recipe.seed, recipe.min_accuracy)
+
+
+def test_a_key_is_known_by_its_name_and_as_an_option():
+    """`schedule` is called otherwise on the command line, where Luigi would take it for an option of its own."""
+    assert Training(schedule="linear") is Training(learning_rate_schedule="linear")
+    assert "linear" == Training(schedule="linear").recipe.schedule
+    assert "linear" == ExportAllVersions(versions=1, schedule="linear").exports[0].recipe.schedule
 
 
 def test_a_value_that_is_not_allowed_makes_no_task():

@@ -11,7 +11,7 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from tasks.errors import InvalidParameter, PipelineError
-from tasks.wiring.failures import ReportedTask, _tell_plainly, told_plainly
+from tasks.wiring.failures import ReportedTask, tell_plainly, told_plainly
 
 
 class Broken(ReportedTask):
@@ -32,7 +32,7 @@ class Broken(ReportedTask):
     def run(self):
         if self.way == "killed":
             os.kill(os.getpid(), signal.SIGKILL)
-        raise PipelineError("too bad") if self.way == "plain" else ZeroDivisionError("oh\nno")
+        raise PipelineError("too bad " * 30) if self.way == "plain" else ZeroDivisionError("oh\nno")
 
 
 class All(ReportedTask, luigi.WrapperTask):
@@ -80,8 +80,11 @@ class TestToldPlainly:
         assert None is told_plainly(None)
 
     def test_the_page_shows_it(self):
-        """What a failed task leaves on the page is that line, or one line and the traceback of anything else."""
+        """A failed task leaves that line there, wrapped to 70 columns, and below it the traceback of anything else."""
         assert "too bad" == Broken(way="").on_failure(PipelineError("too\nbad"))
+        wide = Broken(way="").on_failure(PipelineError("a " * 100 + "/a/path-that-is-longer-than-a-line" * 3))
+        assert [70 - 1] * 2 == [len(line) for line in wide.split("\n")[:2]]
+        assert "/a/path-that-is-longer-than-a-line" * 3 == wide.split("\n")[-1]
         line, empty, traceback = Broken(way="").on_failure(ZeroDivisionError("oh\nno")).split("\n", 2)
         assert ("ZeroDivisionError: oh no", "") == (line, empty)
         assert traceback.endswith("ZeroDivisionError: oh\nno\n")
@@ -90,7 +93,7 @@ class TestToldPlainly:
 def test_a_log_record_without_an_exception_has_no_traceback():
     """Luigi logs each retry with the traceback of no exception, which would read `NoneType: None`."""
     record = logging.LogRecord("luigi-interface", logging.WARNING, "", 0, "retry", (), (None, None, None))
-    assert _tell_plainly(record)
+    assert tell_plainly(record)
     assert None is record.exc_info
 
 
@@ -99,8 +102,8 @@ def last_lines(this_process, caplog):  # noqa: ARG001 - its log of Luigi's is pu
     """Run tasks in this process; gives what is logged below Luigi's summary."""
 
     def run(*tasks, **options):
-        with caplog.at_level(logging.INFO, logger="luigi-interface"):
-            luigi.build(tasks, log_level="INFO", **options)
+        with caplog.at_level(logging.DEBUG, logger="luigi-interface"):
+            luigi.build(tasks, log_level="DEBUG", **options)
         messages = caplog.messages
         (summary,) = (number for number, text in enumerate(messages) if "Luigi Execution Summary" in text)
         return messages[summary + 1 :]
@@ -114,7 +117,7 @@ def test_every_failure_is_told_in_one_line(last_lines):
         "Broken: ZeroDivisionError: oh no",
         "Broken: needs what is not there",
         "Broken: see Luigi's log above",
-        "Broken: too bad",
+        "Broken: " + " ".join(["too bad"] * 30),
     ]
 
 
@@ -153,12 +156,13 @@ def test_a_worker_that_was_killed_is_told(run_luigi):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_failures_are_told_once_at_the_end(run_luigi, workers):
-    """Each failed task leaves one line below Luigi's summary, also when it ran in a forked worker."""
+    """Each failed task leaves one line at the end, also when it ran in a forked worker."""
     for version in ("1", "2", "3"):
         (run_luigi.base / version).mkdir(parents=True)
     options = ("--versions=1-3", "--dataset=small", f"--workers={workers}")
     result = run_luigi("ExportAllVersions", *options, check=30)
-    told = result.stderr.rpartition("===== Luigi Execution Summary =====")[2].split("\n\n")[-1].splitlines()
+    told = [line for line in result.stderr.splitlines() if line.startswith("ERROR: ")]
+    assert told == result.stderr.splitlines()[-3:]
     assert [
         f"ERROR: ExportVersion: {run_luigi.base / version} is there, but was not made" for version in "123"
     ] == sorted(line.partition(" by this pipeline")[0] for line in told)
@@ -178,3 +182,13 @@ def test_what_cannot_be_scheduled_is_told_too(run_luigi):
     result = run_luigi("ExportAllVersions", "--versions=1", "--dataset=small", "--TrainModel-segment=0", check=35)
     told = "ERROR: ExportVersion: segment = '0': allowed is a whole number from 1 to 10,000,000"
     assert told == result.stderr.splitlines()[-1]
+
+
+def test_what_has_failed_too_often_is_told(run_luigi, luigid):
+    """A scheduler that offers a task no more says so by its page alone: the last line says it, too."""
+    run_luigi.configure("[scheduler]\nretry_count = 1\n")
+    (run_luigi.base / "1").mkdir(parents=True)
+    options = ("ExportVersion", "--version=1", "--dataset=small", "--scheduler-port", luigid().port)
+    run_luigi(*options, local_scheduler=False, check=30)
+    result = run_luigi(*options, local_scheduler=False, check=25)
+    assert result.stderr.splitlines()[-1].startswith("ERROR: ExportVersion: has failed so often that the scheduler")

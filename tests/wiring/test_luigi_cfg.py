@@ -35,6 +35,9 @@ def default(section, key, value):
         return runtime.DEFAULTS[section][key], value
     if (section, key) == ("DownloadDataset", "mirrors"):
         return MNIST.mirrors, tuple(value.split(","))
+    if section == "distribution":
+        parameter = getattr(tasks.PushVersions, key)
+        return parameter.normalize(None), parameter.normalize(value)
     task = getattr(tasks, section)
     parameter = dict(task.get_params())[key]
     return parameter.task_value(section, key), parameter.normalize(parameter.parse(value))

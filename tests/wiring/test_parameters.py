@@ -1,16 +1,23 @@
 """Parameters: what they read, what they write, and how they refuse."""
 
+import socket
 from pathlib import Path
 
 import luigi
 import pytest
+from luigi.cmdline_parser import CmdlineParser
+from luigi.configuration import get_config
 
 from tasks.errors import InvalidParameter
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import KEYS
+from tasks.storage.object_store import parse_url
 from tasks.wiring.parameters import (
     CheckedParameter,
+    DistributionParameter,
+    FlagParameter,
     FolderParameter,
+    HostParameter,
     ListOfStringsParameter,
     RecipeParameter,
     VersionParameter,
@@ -18,6 +25,14 @@ from tasks.wiring.parameters import (
 )
 
 LARGEST = 2**63 - 1
+
+
+class Distributing(luigi.Task):
+    """A task that looks into a bucket."""
+
+    bucket = DistributionParameter("where", parse_url)
+    elsewhere = DistributionParameter("where not", parse_url, default="")
+    host = HostParameter()
 
 
 class Everything(luigi.Task):
@@ -29,6 +44,7 @@ class Everything(luigi.Task):
     texts = ListOfStringsParameter(default=())
     learning_rate = RecipeParameter(KEYS["learning_rate"])
     count = CheckedParameter(whole_number(1, 9), 3, "a number")
+    force = FlagParameter()
 
 
 @pytest.mark.parametrize("versions", [(1,), (1, 2), (1, 2, 3), (1, 3, 5, 6, 7, 9, 10, LARGEST), tuple(range(1, 10001))])
@@ -122,3 +138,57 @@ def test_a_version_that_is_written_is_read_again(version):
     """Luigi hands the number to its workers as text."""
     parameter = VersionParameter()
     assert version == parameter.normalize(parameter.parse(parameter.serialize(version)))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [([], False), (["--force"], True), (["--force", "true"], True), (["--force", "False"], False)],
+)
+def test_a_switch_may_have_a_value(written, meant):
+    """As the scheduler's page writes it; alone it says yes."""
+    with CmdlineParser.global_instance(["Everything", "--version", "1", *written], allow_override=True) as parser:
+        assert meant is parser.get_task_obj().force
+
+
+@pytest.mark.parametrize("given", ["maybe", "", 1, None])
+def test_a_switch_says_yes_or_no(given):
+    """Anything else is refused, in luigi.cfg and in a call alike."""
+    with pytest.raises(InvalidParameter, match=rf"^force = {given!r}: allowed are true and false$"):
+        Everything(version=1, force=given)
+
+
+class TestDistribution:
+    """Settings of `[distribution]` in luigi.cfg."""
+
+    @pytest.fixture
+    def settings(self, this_process):
+        """A function that lets this process have read that section."""
+        assert this_process
+
+        def read(**keys):
+            get_config().read_dict({"distribution": keys})
+
+        return read
+
+    def test_what_is_given_wins(self, settings):
+        """An option, then luigi.cfg, then nothing; an option that is empty means nothing, whatever luigi.cfg says."""
+        parameter = Distributing.bucket
+        assert "" == parameter.normalize(None)
+        settings(bucket="s3://models/mnist/")
+        assert "s3://models/mnist" == parameter.normalize(None)
+        assert "/srv/bucket" == parameter.normalize("file:///srv/bucket")
+        assert "" == parameter.normalize("")
+
+    def test_a_default_is_not_overruled(self, settings):
+        """With a default of its own, luigi.cfg does not count."""
+        settings(bucket="/srv/bucket")
+        assert "" == Distributing().elsewhere
+        assert "/srv/bucket" == Distributing().bucket
+
+    @pytest.mark.parametrize("bucket", [None, "", "/srv/bucket"])
+    def test_a_host_counts_where_there_is_a_bucket(self, settings, bucket):
+        """Hosts with a bucket have disks of their own, so that their tasks must not be one and the same."""
+        if bucket is not None:
+            settings(bucket=bucket)
+        assert (socket.gethostname() if bucket else "") == Distributing.host.normalize(None)
+        assert "other" == Distributing.host.normalize("other")

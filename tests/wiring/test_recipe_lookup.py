@@ -12,7 +12,7 @@ from tasks.model.architectures import ARCHITECTURES
 from tasks.recipes.recipe import KEYS, Recipe
 from tasks.wiring.recipe_lookup import check_config, complete_values
 
-OURS = re.compile(r"recipe(\..*)?|training|ExportVersion|ExportAllVersions|TrainModel")
+OURS = re.compile(r"recipe(\..*)?|training|export|ExportVersion|ExportAllVersions|TrainModel")
 
 
 @pytest.fixture
@@ -63,6 +63,7 @@ def test_the_default_is_the_tutorials_recipe():
         "segment": 1000,
         "warmup_records": 3,
         "max_regression": None,
+        "max_regression_p": None,
     }
     assert expected == asdict(complete({}))
 
@@ -207,6 +208,7 @@ def test_a_batch_above_the_training_set_is_refused(dataset, available):
             "model",
             r"recipe keys belong under \[recipe\] \(all versions\) or \[recipe\.N\] \(version N\)",
         ),
+        ("ExportVersion", "learning_rate_schedule", r"recipe keys belong under \[recipe\] .*"),
         ("ExportVersion", "learning_rate", r"recipe keys belong under \[recipe\] .*"),
         ("ExportAllVersions", "training_iteration", r"recipe keys belong under \[recipe\] .*"),
         ("TrainModel", "seed", r"recipe keys belong under \[recipe\] .*"),

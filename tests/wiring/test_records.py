@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 import luigi
 import pytest
 
-from tasks.wiring.records import recorded
+from tasks.wiring.records import NEWEST, read_records, recorded
 
 
 class Recorded(luigi.Task):
@@ -40,3 +40,26 @@ def test_a_run_that_fails_leaves_none(tmp_path):
     with pytest.raises(ValueError, match="no"), recorded(Recorded(), tmp_path):
         raise ValueError("no")
     assert [] == list(tmp_path.iterdir())
+
+
+def test_the_last_record_of_each_thing_is_read(tmp_path):
+    """By family; what is no record is passed over, and a folder without records has none."""
+    assert {} == read_records(tmp_path, "Recorded")
+    for number in (1, 2):
+        with recorded(Recorded(number=number), tmp_path) as more:
+            more["path"] = "where it lies"
+    with (tmp_path / "records.jsonl").open("a") as stream:
+        stream.write('{"task": "Recorded", "pa\n{"task": "Other", "path": "Recorded"}\n')
+        stream.write('{"task": "Recorded"}\nRecorded\n')
+    found = read_records(tmp_path, "Recorded")
+    assert ["where it lies"] == list(found)
+    assert "2" == found["where it lies"]["parameters"]["number"]
+
+
+def test_only_the_newest_records_are_read(tmp_path):
+    """A file that has grown for years costs no more than its end."""
+    lines = [json.dumps({"task": "Recorded", "fill": "x" * 10_000, "path": str(number)}) for number in range(500)]
+    (tmp_path / "records.jsonl").write_text("\n".join(lines) + "\n")
+    found = [int(path) for path in read_records(tmp_path, "Recorded")]
+    assert 499 == found[-1]
+    assert NEWEST // len(lines[-1]) == len(found)

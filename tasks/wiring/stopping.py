@@ -1,0 +1,113 @@
+"""How a run ends that is told to: by Ctrl-C, or by SIGTERM.
+
+A signal raises `Stopped` wherever the run is, in Luigi's process and in its workers alike. What was being written is
+removed on the way up or swept by the next run, engines end with their callers, and the scheduler is told, so that the
+next run finds every task free at once.
+"""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+from typing import Any
+
+from luigi.cmdline_parser import CmdlineParser
+from luigi.rpc import RPCError
+from luigi.scheduler import FAILED
+
+CLEANING_UP = 10  # seconds that a worker has for what it was writing
+AGAIN = 0.02  # seconds after which a signal comes again that fell where Python lets no exception out
+DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+
+
+class Stopped(SystemExit, KeyboardInterrupt):
+    """The run was told to end. Luigi lets a KeyboardInterrupt pass; Python and multiprocessing end quietly with a
+    SystemExit, whose code is 128 and the signal's number, as a shell would say.
+    """  # noqa: D205 - both halves are the point
+
+
+def stoppable() -> contextlib.AbstractContextManager[None]:
+    """Let both signals raise Stopped in the block, unless somebody else handles or ignores them."""
+    is_main = threading.current_thread() is threading.main_thread()  # else Python allows no handlers
+    return _Handlers() if is_main else contextlib.nullcontext()
+
+
+class _Handlers:
+    """The handlers of both signals, and of an exception of theirs that nobody gets."""
+
+    def __init__(self) -> None:
+        self.parent = os.getpid()
+        self.is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, with its own ways
+        self.is_stopping = False
+        self.hook = sys.unraisablehook
+        found = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
+        self.former = {
+            number: handler for number, handler in found.items() if handler is not None
+        }  # None: not Python's
+
+    def __enter__(self) -> None:
+        sys.unraisablehook = self.hear
+        for number, handler in self.former.items():
+            is_free = handler in DEFAULTS or (self.is_command and handler is not signal.SIG_IGN)
+            if number in NAMES and is_free:
+                signal.signal(number, self.stop)
+
+    def __exit__(self, *_: object) -> None:
+        ends = self.is_command and self.is_stopping  # this process, whatever comes
+        if not ends:
+            sys.unraisablehook = self.hook
+        for number, handler in self.former.items():
+            signal.signal(number, signal.SIG_IGN if ends else handler)
+
+    def stop(self, number: int, _: FrameType | None = None) -> None:
+        self.is_stopping = True
+        if os.getpid() != self.parent:
+            _prepare_child(number)
+        elif hasattr(sys, "ps1"):  # at a prompt, which stays
+            raise KeyboardInterrupt
+        raise Stopped(128 + number)
+
+    def hear(self, lost: Any) -> None:
+        """Stop again where nobody got the exception, as in a destructor or at a fork; what is torn may complain."""
+        if issubclass(lost.exc_type, Stopped):
+            signal.signal(signal.SIGALRM, lambda *_: self.stop(lost.exc_value.code - 128))
+            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+        elif not self.is_stopping:
+            self.hook(lost)
+
+
+def _prepare_child(number: int) -> None:
+    """Let a forked process tidy up after Ctrl-C, for some seconds; it dies at once of SIGTERM, and if it is no worker.
+
+    Luigi tells a worker that was killed from one that failed.
+    """
+    if number == signal.SIGTERM or multiprocessing.parent_process() is None:
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(CLEANING_UP)
+
+
+def conclude(stopped: BaseException, worker: Any) -> str:
+    """Tell the scheduler that nothing of a worker's runs any more, and give one sentence for the user."""
+    name = NAMES[signal.Signals(getattr(stopped, "code", 128 + signal.SIGINT) - 128)]
+    running = worker._running_tasks if worker else {}  # noqa: SLF001 - nobody else knows
+    for task_id in running:
+        # FAILED is the one word that frees a task which runs; after the last of its tries it would be disabled
+        told = {"worker": worker._id, "status": FAILED, "expl": json.dumps(f"stopped by {name}")}  # noqa: SLF001
+        try:
+            worker._scheduler.add_task(task_id=task_id, **told)  # noqa: SLF001
+            worker._scheduler.re_enable_task(task_id)  # noqa: SLF001
+        except RPCError:
+            break  # it is gone, and forgets the worker by itself
+    what = " and ".join(dict.fromkeys(process.task.task_family for process in running.values()))
+    return (
+        f"Stopped by {name}{' in ' if what else ''}{what}: what was finished before is kept, and the same command goes "
+        "on from there"
+    )
