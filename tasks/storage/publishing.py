@@ -144,12 +144,12 @@ def sweep(directory: Path) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is a folder (no link to one) with a name that `_aside_name` gives."""
+    """Whether it is a folder (no link to one) with a name that `aside_name` gives."""
     name, _, mark = path.name.removeprefix(ASIDE_PREFIX).rpartition("-")
-    return path.name == _aside_name(name, mark[:_RANDOM]) and stat.S_ISDIR(path.lstat().st_mode)
+    return path.name == aside_name(name, mark[:_RANDOM]) and stat.S_ISDIR(path.lstat().st_mode)
 
 
-def _aside_name(name: str, random: str) -> str:
+def aside_name(name: str, random: str) -> str:
     """Random digits, and a checksum that no name of somebody else's ends with by chance."""
     return f"{ASIDE_PREFIX}{name}-{random}{zlib.crc32(f'{name}-{random}'.encode()):08x}"
 
@@ -198,7 +198,7 @@ def flush(path: Path) -> None:
 def _locked_aside(target: Path) -> Iterator[Path]:
     """Hand out a new folder beside `target` that no sweep takes; it is gone when the block ends."""
     while True:
-        aside = target.with_name(_aside_name(target.name, secrets.token_hex(_RANDOM // 2)))
+        aside = target.with_name(aside_name(target.name, secrets.token_hex(_RANDOM // 2)))
         aside.mkdir()
         try:
             lock = try_lock(aside)  # a sweep may come between these two lines and take it, lock or folder: try again
