@@ -7,8 +7,10 @@ next run finds every task free at once.
 
 import contextlib
 import json
+import logging
 import multiprocessing
 import os
+import queue
 import signal
 import sys
 import threading
@@ -20,7 +22,9 @@ from luigi.rpc import RPCError
 from luigi.scheduler import FAILED
 
 CLEANING_UP = 10  # seconds that a worker has for what it was writing
-AGAIN = 0.02  # seconds after which a signal comes again that fell where Python lets no exception out
+AGAIN = 0.02  # seconds after which a signal comes again that fell where Python lets no exception out, or harms
+PATIENCE = 50  # times that it comes again because of a lock: a second, for one may be waited for
+LOCKING = {module.__file__ for module in (logging, queue, threading)}
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
@@ -44,6 +48,8 @@ class _Handlers:
         self.parent = os.getpid()
         self.is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, with its own ways
         self.is_stopping = False
+        self.code = 0
+        self.patience = PATIENCE
         self.hook = sys.unraisablehook
         found = {number: signal.getsignal(number) for number in (*NAMES, signal.SIGALRM)}
         self.former = {
@@ -57,15 +63,21 @@ class _Handlers:
             if number in NAMES and is_free:
                 signal.signal(number, self.stop)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ends = self.is_command and self.is_stopping  # this process, whatever comes
         if not ends:
             sys.unraisablehook = self.hook
         for number, handler in self.former.items():
             signal.signal(number, signal.SIG_IGN if ends else handler)
+        if ends and kind is not None and not issubclass(kind, Stopped):
+            raise Stopped(self.code) from None  # Luigi ends a child that was not quite started, and stumbles
 
-    def stop(self, number: int, _: FrameType | None = None) -> None:
+    def stop(self, number: int, frame: FrameType | None = None) -> None:
         self.is_stopping = True
+        if self.patience and _may_hold_a_lock(frame):
+            self.patience -= 1
+            return self.come_again(number)
+        self.code = 128 + number
         if os.getpid() != self.parent:
             _prepare_child(number)
         elif hasattr(sys, "ps1"):  # at a prompt, which stays
@@ -75,10 +87,25 @@ class _Handlers:
     def hear(self, lost: Any) -> None:
         """Stop again where nobody got the exception, as in a destructor or at a fork; what is torn may complain."""
         if issubclass(lost.exc_type, Stopped):
-            signal.signal(signal.SIGALRM, lambda *_: self.stop(lost.exc_value.code - 128))
-            signal.setitimer(signal.ITIMER_REAL, AGAIN)
+            self.come_again(lost.exc_value.code - 128)
         elif not self.is_stopping:
             self.hook(lost)
+
+    def come_again(self, number: int) -> None:
+        signal.signal(signal.SIGALRM, lambda _, frame: self.stop(number, frame))
+        signal.setitimer(signal.ITIMER_REAL, AGAIN)
+
+
+def _may_hold_a_lock(frame: FrameType | None) -> bool:
+    """Whether an exception here could leave a lock taken that Luigi's other thread, which is waited for, needs too.
+
+    Between taking a lock, or asking for its release, and the `try` around it, Python lets an exception in.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename in LOCKING:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _prepare_child(number: int) -> None:

@@ -57,7 +57,7 @@ def test_versions_of_others_are_released_step_by_step(release, others, config_pa
         wait_until(lambda: server.labels == {("mnist", "stable"): 4})
     plan = release("RetireVersions", "--keep", "1", "--apply")
     assert "3 versions" in plan
-    assert "removed; 4, 5, 6 stay\n" in plan
+    assert plan.splitlines()[-2].endswith("removed; 4, 5, 6 stay")
     records = foreign.read_records(config_path, others)
     assert {1, 2, 3, 4, 5} == set(records)
     assert records[5] == checksums.list_files(others / "5")

@@ -1,6 +1,8 @@
 """How a run ends that is told to."""
 
 import contextlib
+import functools
+import logging
 import os
 import signal
 import threading
@@ -141,6 +143,45 @@ def test_a_signal_at_a_bad_moment_comes_again():
         time.sleep(5)
     assert 130 == stopped.value.code
     assert signal.default_int_handler is signal.getsignal(signal.SIGINT)
+
+
+def test_a_signal_at_a_lock_leaves_no_lock_behind():
+    """Luigi waits in the end for a thread that logs: a lock of the log that stayed taken would hold the run for ever."""
+
+    class Lock:
+        """One that is given back just after Ctrl-C, once."""
+
+        def __init__(self):
+            self.real, self.is_first = threading.RLock(), True
+            self.acquire = self.real.acquire
+
+        def release(self):
+            if self.is_first:
+                self.is_first = False
+                signal.raise_signal(signal.SIGINT)
+            self.real.release()
+
+    handler = logging.NullHandler()
+    handler.lock = Lock()
+    handler.handle = functools.partial(logging.Handler.handle, handler)
+    with pytest.raises(Stopped) as stopped, stoppable():
+        handler.handle(logging.makeLogRecord({}))
+        time.sleep(5)
+    assert 130 == stopped.value.code
+    free = []
+    thread = threading.Thread(target=lambda: free.append(handler.lock.acquire(timeout=5)))
+    thread.start()
+    thread.join()
+    assert [True] == free
+
+
+def test_a_signal_while_a_lock_is_waited_for_is_heard():
+    """It is put off for a second at most."""
+    began = time.monotonic()
+    threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGINT]).start()
+    with pytest.raises(Stopped), stoppable():
+        threading.Event().wait(20)
+    assert 5 > time.monotonic() - began
 
 
 def test_the_handlers_of_a_program_stay():
