@@ -15,6 +15,7 @@ from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused, Verifi
 from tasks.recipes.checks import whole_number
 from tasks.serving.config_file import find_model, labels, parse_config
 from tasks.storage import checksums
+from tasks.storage.files import read_regular
 from tasks.storage.object_store import ALLOWED, ObjectStore, open_store
 from tasks.versions import numbers
 from tasks.versions.bucket import StoredVersion, fetch, find_stored, is_same
@@ -108,7 +109,7 @@ class PushVersions(DistributionTask):
     def check_labels(self) -> None:
         """Make sure that whoever follows a label of this model finds its version; raises InvalidParameter."""
         where, stored = self.config_path, find_stored(self.store)
-        model = find_model(parse_config(Path(where).read_bytes(), where), Path(self.base_path))
+        model = find_model(parse_config(read_regular(Path(where)), where), Path(self.base_path))
         if model is None:
             raise InvalidParameter(f"config_path {where}: has no model with the base path {self.base_path}")
         for label, number in labels(model).items():

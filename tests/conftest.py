@@ -60,6 +60,32 @@ def http_server():
         server.server_close()
 
 
+@pytest.fixture
+def make_fifo():
+    """Put a FIFO where a file is expected: `make_fifo(path)`; a test in which anybody waits for its end fails."""
+    made, ended, waited = [], threading.Event(), []
+
+    def make(path):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        made.append(path)
+
+    def let_go():
+        """Whoever waits is let go in the end, so that the tests go on."""
+        while not ended.wait(8):
+            for path in made:
+                with contextlib.suppress(OSError):  # nobody has it open
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                    waited.append(path)
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    yield make
+    ended.set()
+    thread.join()
+    assert [] == waited
+
+
 class CommandLine:
     """`luigi --module tests.small ...` with the small dataset's mirror, in a folder of its own."""
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tasks.storage.files import read_regular
+
 CURVE = "curve.json"
 
 
@@ -34,7 +36,7 @@ def read_curve(segment: Path) -> Curve | None:
     start, seconds, points = int(segment.name), 0.0, list[tuple[int, float]]()
     while start:
         try:
-            found = Curve(**json.loads((segment.with_name(str(start)) / CURVE).read_bytes()))
+            found = Curve(**json.loads(read_regular(segment.with_name(str(start)) / CURVE)))
             points[:0] = [(int(done), float(loss)) for done, loss in found.points]
             seconds += found.seconds
         except (OSError, ValueError, TypeError):

@@ -19,6 +19,7 @@ from tasks.serving import policy
 from tasks.serving.config_file import find_model, labels, read_config
 from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
 from tasks.versions.manifest import made_with, read_manifest
 from tasks.versions.tree import QUARANTINED, WARNING, Fault, Verified, find_versions, version_number
 
@@ -130,6 +131,6 @@ def _identity(directory: Path, threads: int) -> str:
 def _read(path: Path) -> dict[int, float]:
     """What was kept; nothing where nothing readable was."""
     try:
-        return {int(batch): float(seconds) for batch, seconds in json.loads(path.read_bytes()).items()}
+        return {int(batch): float(seconds) for batch, seconds in json.loads(read_regular(path)).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.errors import InvalidReleaseLog, ReleaseRefused
 from tasks.serving.transaction import ServedModel
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
 from tasks.versions.manifest import MANIFEST, Files, read_manifest
 
 
@@ -65,7 +66,7 @@ def _record(served: ServedModel, version: int, files: Files) -> None:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_regular(path))
         if not all(
             int(version) and dict(files) for versions in content.values() for version, files in versions.items()
         ):

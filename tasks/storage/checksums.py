@@ -5,13 +5,15 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from tasks.storage.files import open_regular, read_regular
+
 CHECKSUMS = "checksums.json"
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -37,7 +39,7 @@ def is_intact(directory: Path, *, remember: bool = False) -> bool:
     """
     try:
         files = []
-        for name, entry in json.loads((directory / CHECKSUMS).read_text(encoding="utf-8")).items():
+        for name, entry in json.loads(read_regular(directory / CHECKSUMS)).items():
             stat = (directory / name).stat()
             if stat.st_size != entry["bytes"]:
                 return False

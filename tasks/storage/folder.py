@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tasks.errors import BucketFailed
 from tasks.storage import checksums, publishing
+from tasks.storage.files import open_regular
 from tasks.storage.object_store import BLOCK, Entry
 
 
@@ -38,7 +39,7 @@ class FolderStore:
             return None
 
     def get(self, key: str) -> Iterator[bytes]:
-        with (self._root / key).open("rb") as stream:
+        with open_regular(self._root / key) as stream:
             while block := stream.read(BLOCK):
                 yield block
 

@@ -26,6 +26,7 @@ from tasks.storage.locks import try_lock
 
 ASIDE_PREFIX = ".aside-"
 _RANDOM = 8  # hexadecimal digits
+_IN_PLACE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # no link is written through, no FIFO waited for
 
 
 @contextlib.contextmanager
@@ -95,15 +96,32 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
             flush(target.parent)
 
 
-def append_line(target: Path, line: str) -> None:
-    """Add one line to a log that several processes write (one `write` in append mode is not torn apart)."""
+def append_line(target: Path, line: str, *, safe: bool = False) -> None:
+    """Add one line to a log that several processes write (one `write` in append mode is not torn apart).
+
+    With `safe`, it is on the disk when this returns.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
-        handle = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        handle = os.open(target, os.O_APPEND | os.O_CREAT | _IN_PLACE, 0o666)
         try:
             _write_whole(handle, line.encode() + b"\n")
+            if safe:
+                os.fsync(handle)
         finally:
             os.close(handle)
+        if safe:
+            flush(target.parent)
+
+
+def cut_off(path: Path, size: int) -> None:
+    """Let a file end after that many bytes, safe on the disk; raises OSError, for a link too."""
+    handle = os.open(path, _IN_PLACE)
+    try:
+        os.ftruncate(handle, size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _write_whole(handle: int, content: bytes) -> None:

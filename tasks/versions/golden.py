@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.storage.files import read_regular
+
 GOLDEN = Path("assets.extra", "golden")
 ANSWERS = GOLDEN / "answers.tfrecord"
 TOLERANCE = 1e-4  # of a score; other processors and thread counts differ in the last digits
@@ -27,8 +29,8 @@ def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows
         request, expected = (version_directory / GOLDEN / f"{kind}{end}.json" for end in ("", ".expected"))
         if request.exists() and expected.exists():
             try:
-                golden[kind] = json.loads(request.read_bytes()), rows_of(json.loads(expected.read_bytes()))
-            except ValueError as error:
+                golden[kind] = json.loads(read_regular(request)), rows_of(json.loads(read_regular(expected)))
+            except (OSError, ValueError) as error:
                 raise ValueError(f"{expected}: {error}") from error
     return golden
 

@@ -4,6 +4,7 @@ The same recipe on the same data gives the same manifest, byte for byte; when, w
 """
 
 import json
+import stat
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import Any
 
 from tasks.recipes.checks import Value
 from tasks.recipes.recipe import KEYS, Recipe
+from tasks.storage.files import read_regular
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
@@ -79,11 +81,13 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
     """The first file that is missing or has another size than the manifest says; None if all are as they should be."""
     for name, entry in manifest.files.items():
         try:
-            size = (version_directory / name).stat().st_size
+            status = (version_directory / name).stat()
         except OSError:
             return f"{name} is missing"
-        if size != entry["bytes"]:
-            return f"{name} has {size} bytes, its manifest says {entry['bytes']}"
+        if not stat.S_ISREG(status.st_mode):
+            return f"{name} is no file"
+        if status.st_size != entry["bytes"]:
+            return f"{name} has {status.st_size} bytes, its manifest says {entry['bytes']}"
     return None
 
 
@@ -110,7 +114,7 @@ def write_manifest(version_directory: Path, manifest: Manifest) -> None:
 def read_manifest(version_directory: Path) -> Manifest | None:
     """The manifest of a version; None where there is none, or one of another schema."""
     try:
-        return parse_manifest((version_directory / MANIFEST).read_bytes())
+        return parse_manifest(read_regular(version_directory / MANIFEST))
     except OSError:
         return None
 

@@ -13,6 +13,7 @@ from typing import Any
 import luigi
 
 from tasks.storage import publishing
+from tasks.storage.files import open_regular
 
 RECORDS = "records.jsonl"
 NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
@@ -49,7 +50,7 @@ def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
 def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
     """What tasks of a family have made -> the last record of it; lines that cannot be read are left out."""
     found: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(OSError), Path(work_dir, RECORDS).open("rb") as stream:
+    with contextlib.suppress(OSError), open_regular(Path(work_dir, RECORDS)) as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
         for line in stream:
             with contextlib.suppress(ValueError, KeyError, TypeError):

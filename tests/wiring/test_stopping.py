@@ -146,7 +146,7 @@ def test_a_signal_at_a_bad_moment_comes_again():
 
 
 def test_a_signal_at_a_lock_leaves_no_lock_behind():
-    """Luigi waits in the end for a thread that logs: a lock of the log that stayed taken would hold the run for ever."""
+    """Luigi waits in the end for a thread that logs: a lock of the log that stayed taken would hold it for ever."""
 
     class Lock:
         """One that is given back just after Ctrl-C, once."""
