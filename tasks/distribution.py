@@ -26,6 +26,7 @@ from tasks.versions.push import is_pushed, push_version, withdraw_version
 from tasks.versions.tree import QUARANTINED, find_versions
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.parameters import (
+    BasePathParameter,
     CheckedParameter,
     FlagParameter,
     FolderParameter,
@@ -65,7 +66,7 @@ class DistributionTask(WantedStateTask, BucketParameters):
 class PushVersions(DistributionTask):
     """Versions of the tree are in a bucket, whole and verified."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder with the versions")
+    base_path = BasePathParameter(default="models/mnist", description="the folder with the versions")
     with_config = FlagParameter(description="the server's config file, too, for PullVersions --label")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
 
@@ -142,7 +143,7 @@ class PullVersions(FollowingTask):
     """Versions of a bucket are in a folder that a server watches: whole and verified, or not at all."""
 
     shown = ("versions", "host")
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     newest = CheckedParameter(whole_number(0, MOST_VERSIONS), 0, "how many of the newest; 0: as the other options say")
     label = ListOfStringsParameter(default=(), description="the versions that these labels point at, such as stable")
     host = HostParameter()
