@@ -242,12 +242,23 @@ class Luigid:
 
     def __init__(self, log: Path) -> None:
         self.port = free_port()
-        with log.open("ab") as stream:
-            self.process = subprocess.Popen(
+        self.log = log
+        self.process = self._start()
+
+    def start_again(self) -> None:
+        """Kill it, and start another one in its place."""
+        self.process.kill()
+        self.process.wait()
+        self.process = self._start()
+        self.wait_until_it_answers()
+
+    def _start(self) -> subprocess.Popen:
+        with self.log.open("ab") as stream:
+            return subprocess.Popen(
                 [BIN / "luigid", "--address", "127.0.0.1", "--port", str(self.port)],
                 stdout=stream,
                 stderr=stream,
-                cwd=log.parent,
+                cwd=self.log.parent,
             )
 
     def wait_until_it_answers(self) -> None:

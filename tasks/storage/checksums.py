@@ -38,13 +38,13 @@ def is_intact(directory: Path, *, remember: bool = False) -> bool:
     With `remember`, the contents are read once a process, for as long as no file gets another size or time.
     """
     try:
-        files = []
-        for name, entry in json.loads(read_regular(directory / CHECKSUMS)).items():
+        files, sealed = [], json.loads(read_regular(directory / CHECKSUMS))
+        for name, entry in sealed.items():
             stat = (directory / name).stat()
             if stat.st_size != entry["bytes"]:
                 return False
             files.append((str(directory / name), str(entry["sha256"]), stat.st_mtime_ns, stat.st_ino))
-        return (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
+        return bool(sealed) and (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

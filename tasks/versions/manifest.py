@@ -3,6 +3,7 @@
 The same recipe on the same data gives the same manifest, byte for byte; when, where and how long stays out.
 """
 
+import hashlib
 import json
 import stat
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from tasks.storage.files import read_regular
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
+
+CHECKSUM = "manifest_sha256"  # of the rest of it: a bit that flips on a disk is noticed
 
 Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
 
@@ -102,10 +105,16 @@ def installed_version(package: str) -> str:
     return metadata.version(package)
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a manifest says, in whatever order and form."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
     """Write `manifest` into a version that is not yet published; keys of other sections stand beside the recipe's."""
     content = asdict(manifest)
     content.update({name: content["recipe"].pop(name) for name in OTHER_KEYS})
+    content[CHECKSUM] = _digest(content)
     path = version_directory / MANIFEST
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -123,6 +132,8 @@ def parse_manifest(text: bytes) -> Manifest | None:
     """The manifest that a file's content is; None if it is none, or one of another schema."""
     try:
         content = json.loads(text)
+        if content.pop(CHECKSUM, None) not in {_digest(content), None}:  # earlier releases wrote none
+            return None
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)

@@ -41,6 +41,12 @@ def test_what_must_not_be_opened_is_found(tmp_path, make_fifo):
     assert tmp_path / "1" / "variables" / "fifo" == find_irregular(tmp_path / "1")
 
 
+def test_checksums_of_nothing_are_damage(tmp_path):
+    """A `checksums.json` of `{}` speaks for no file, so the folder is not intact."""
+    (tmp_path / checksums.CHECKSUMS).write_text("{}")
+    assert not checksums.is_intact(tmp_path)
+
+
 def test_a_sealed_folder_with_a_fifo_is_not_intact(tmp_path, make_fifo):
     """A FIFO in the place of a sealed file or of its checksums is damage like any other."""
     for name in ("file", checksums.CHECKSUMS):
