@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests import disks
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
 from tests.serving.conftest import promote, wait_until
@@ -65,6 +66,13 @@ def test_nothing_goes_through_a_link_in_the_place_of_the_log(fails, config_path,
     last = fails(*PROMOTE, "--wait-seconds", "0")
     assert "releases.jsonl: Too many levels of symbolic links; no link, FIFO or device is used there" in last
     assert "of somebody else" == victim.read_text()
+
+
+def test_a_promotion_on_a_full_disk(fails):
+    """The file that does not fit is named in one line with the way out, and nothing is changed."""
+    with disks.file_size_limit(100):
+        last = fails(*PROMOTE, "--wait-seconds", "0")
+    assert last.endswith("models.config: File too large; make room or choose another place")
 
 
 @contextlib.contextmanager
