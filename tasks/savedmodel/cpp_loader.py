@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tasks.errors import ExportFailed
 from tasks.savedmodel.signatures import TAGS
-from tasks.storage.files import NO_FILE, find_irregular, read_regular
+from tasks.storage.files import find_irregular, read_regular
 
 INDEX = Path("variables", "variables.index")
 VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
@@ -43,7 +43,7 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
 def check_regular(directory: Path) -> None:
     """Make sure that TensorFlow, which opens what it finds, finds no FIFO to wait for; raises ExportFailed."""
     if found := find_irregular(directory):
-        raise ExportFailed(f"{found}: {NO_FILE.lower()}; TensorFlow would wait for it for ever. Remove it")
+        raise ExportFailed(f"{found}: not a regular file; TensorFlow would wait for it for ever. Remove it")
 
 
 def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:

@@ -6,8 +6,6 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-NO_FILE = "Not a regular file"
-
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     """Open a file to read it, at once whatever bears the name; with `follow`, one that a link points to, too.
@@ -23,7 +21,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     os.close(handle)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.ENXIO, NO_FILE, str(path))
+    raise OSError(errno.ENXIO, "Not a regular file", str(path))
 
 
 def read_regular(path: Path, *, follow: bool = True) -> bytes:
