@@ -15,6 +15,7 @@ from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused, Verifi
 from tasks.recipes.checks import whole_number
 from tasks.serving.config_file import find_model, labels, parse_config
 from tasks.storage import checksums
+from tasks.storage.files import read_regular
 from tasks.storage.object_store import ALLOWED, ObjectStore, open_store
 from tasks.versions import numbers
 from tasks.versions.bucket import StoredVersion, fetch, find_stored, is_same
@@ -26,6 +27,7 @@ from tasks.versions.signing import find_public_key
 from tasks.versions.tree import QUARANTINED, find_versions
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.parameters import (
+    BasePathParameter,
     CheckedParameter,
     FlagParameter,
     FolderParameter,
@@ -66,7 +68,7 @@ class DistributionTask(WantedStateTask, BucketParameters):
 class PushVersions(DistributionTask):
     """Versions of the tree are in a bucket, whole and verified."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder with the versions")
+    base_path = BasePathParameter(default="models/mnist", description="the folder with the versions")
     with_config = FlagParameter(description="the server's config file, too, for PullVersions --label")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
 
@@ -110,7 +112,7 @@ class PushVersions(DistributionTask):
     def check_labels(self) -> None:
         """Make sure that whoever follows a label of this model finds its version; raises InvalidParameter."""
         where, stored = self.config_path, find_stored(self.store)
-        model = find_model(parse_config(Path(where).read_bytes(), where), Path(self.base_path))
+        model = find_model(parse_config(read_regular(Path(where)), where), Path(self.base_path))
         if model is None:
             raise InvalidParameter(f"config_path {where}: has no model with the base path {self.base_path}")
         for label, number in labels(model).items():
@@ -143,7 +145,7 @@ class PullVersions(FollowingTask):
     """Versions of a bucket are in a folder that a server watches: whole and verified, or not at all."""
 
     shown = ("versions", "host")
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     newest = CheckedParameter(whole_number(0, MOST_VERSIONS), 0, "how many of the newest; 0: as the other options say")
     label = ListOfStringsParameter(default=(), description="the versions that these labels point at, such as stable")
     public_key = PublicKeyParameter("file with a public key: whatever is not signed by it is refused")

@@ -30,10 +30,11 @@ from tasks.versions.bucket import find_stored
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.pull import pull_version, verify_stored
 from tasks.versions.signing import find_public_key
-from tasks.versions.tree import ERROR, WARNING, Fault, Verified, served_names
+from tasks.versions.tree import ERROR, WARNING, Fault, Verified, check_apart, served_names
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
+    BasePathParameter,
     DistributionParameter,
     FlagParameter,
     FolderParameter,
@@ -52,10 +53,15 @@ class InspectionTask(ReportedTask):
     """A look at the versions of a base path."""
 
     shown = ("versions",)
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
     done = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if work_dir := getattr(self, "work_dir", ""):
+            check_apart(self.base_path, work_dir)
 
     def complete(self) -> bool:
         return self.done

@@ -13,7 +13,7 @@ from pathlib import Path
 import luigi
 
 from tasks.data.dataset import LEAST_RATE, find_dataset
-from tasks.errors import InvalidParameter, PipelineError
+from tasks.errors import PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
 from tasks.execution.curves import read_curve
@@ -106,6 +106,7 @@ class PrepareDataset(CompletedTask, DataParameters):
 
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
+        publishing.sweep(self.requires().directory)  # what a download left that was killed after its last file
         report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)

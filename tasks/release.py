@@ -29,6 +29,7 @@ from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.command_line import command
 from tasks.wiring.parameters import (
+    BasePathParameter,
     CheckedParameter,
     FlagParameter,
     FolderParameter,
@@ -54,7 +55,7 @@ SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <=
 class ReleaseTask(WantedStateTask):
     """A change of what is served, of one model in one config file."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
     server_base_path = ServerPathParameter(
         default="", description="the base path as the servers see it, in a container or on gs://; default: the same"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tasks.storage.files import read_regular
 from tasks.storage.json_text import parse_json
 
 CURVE = "curve.json"
@@ -36,7 +37,7 @@ def read_curve(segment: Path) -> Curve | None:
     start, seconds, points = int(segment.name), 0.0, list[tuple[int, float]]()
     while start:
         try:
-            found = Curve(**parse_json((segment.with_name(str(start)) / CURVE).read_bytes()))
+            found = Curve(**parse_json(read_regular(segment.with_name(str(start)) / CURVE)))
             more = [(int(done), float(loss)) for done, loss in found.points]
             before, took = int(found.start), float(found.seconds)
         except (OSError, ValueError, TypeError):

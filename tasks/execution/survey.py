@@ -19,6 +19,7 @@ from tasks.serving import policy
 from tasks.serving.config_file import find_model, labels, read_config
 from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
 from tasks.storage.json_text import parse_json
 from tasks.versions.manifest import made_with, read_manifest
 from tasks.versions.tree import QUARANTINED, WARNING, Fault, Verified, find_versions, version_number
@@ -131,7 +132,7 @@ def _identity(directory: Path, threads: int) -> str:
 def read_latencies(path: Path) -> dict[int, float]:
     """What was kept; nothing where nothing readable was."""
     try:
-        kept = {int(batch): float(seconds) for batch, seconds in parse_json(path.read_bytes()).items()}
+        kept = {int(batch): float(seconds) for batch, seconds in parse_json(read_regular(path)).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
     return kept if all(batch > 0 and seconds >= 0 for batch, seconds in kept.items()) else {}

@@ -13,6 +13,7 @@ from typing import Any
 from tasks.errors import InvalidReleaseLog, ReleaseRefused
 from tasks.serving.transaction import ServedModel
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
 from tasks.storage.json_text import parse_json
 from tasks.versions.manifest import MANIFEST, Files, read_manifest
 
@@ -68,7 +69,7 @@ def _record(served: ServedModel, version: int, files: Files) -> None:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = parse_json(path.read_bytes())
+        content = parse_json(read_regular(path))
         for version, files in (entry for versions in content.values() for entry in versions.items()):
             if not int(version) or not files:
                 raise ValueError("a version without files")

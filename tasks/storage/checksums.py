@@ -5,6 +5,7 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from tasks.storage.files import open_regular, read_regular
 from tasks.storage.json_text import parse_json
 
 CHECKSUMS = "checksums.json"
@@ -13,7 +14,7 @@ CHECKSUMS = "checksums.json"
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -51,13 +52,13 @@ def is_intact(directory: Path, *, remember: bool = False) -> bool:
     With `remember`, the contents are read once a process, for as long as no file gets another size or time.
     """
     try:
-        files = []
-        for name, entry in parse_json((directory / CHECKSUMS).read_bytes()).items():
+        files, sealed = [], parse_json(read_regular(directory / CHECKSUMS))
+        for name, entry in sealed.items():
             stat = (directory / name).stat()
             if stat.st_size != entry["bytes"]:
                 return False
             files.append((str(directory / name), str(entry["sha256"]), stat.st_mtime_ns, stat.st_ino))
-        return (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
+        return bool(sealed) and (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

@@ -30,3 +30,13 @@ def read_regular(path: Path, *, follow: bool = True) -> bytes:
     """The content of a file; raises as `open_regular`."""
     with open_regular(path, follow=follow) as stream:
         return stream.read()
+
+
+def find_irregular(directory: Path) -> Path | None:
+    """Something below a folder that is neither a file nor a folder, nor a link to one, and must not be opened."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            path = Path(folder, name)
+            if path.exists() and not path.is_file():
+                return path
+    return None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tasks.errors import BucketFailed, VerificationFailed
 from tasks.storage import checksums
+from tasks.storage.files import open_regular
 from tasks.storage.object_store import MOST_BYTES, Entry, ObjectStore
 from tasks.versions.manifest import (
     CLAIM,
@@ -210,7 +211,7 @@ def _harms(number: int, manifest: Manifest) -> Iterator[str]:
 
 def _md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

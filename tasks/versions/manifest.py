@@ -4,9 +4,11 @@ The same recipe on the same data gives the same manifest, byte for byte; when, w
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -27,6 +29,8 @@ MOST_FILES = 10_000
 MOST_NAME_BYTES, MOST_PART_BYTES = 1024, 255  # what S3 takes, and what a file system takes between two slashes
 MOST_PARTS = 32  # or a few names would have millions of folders
 SAFE_PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+CHECKSUM = "manifest_sha256"  # of the rest of it: a bit that flips on a disk is noticed
 
 Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
 
@@ -99,11 +103,13 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
             return f"{name} is a link; its bytes belong to another place"
     for name, entry in manifest.files.items():
         try:
-            size = (version_directory / name).stat().st_size
+            status = (version_directory / name).stat()
         except (OSError, ValueError):  # no file has a name with a NUL in it
             return f"{name!r} is missing" if "\0" in name else f"{name} is missing"
-        if size != entry["bytes"]:
-            return f"{name} has {size} bytes, its manifest says {entry['bytes']}"
+        if not stat.S_ISREG(status.st_mode):
+            return f"{name} is no file"
+        if status.st_size != entry["bytes"]:
+            return f"{name} has {status.st_size} bytes, its manifest says {entry['bytes']}"
     return None
 
 
@@ -132,10 +138,16 @@ def installed_version(package: str) -> str:
     return metadata.version(package)
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a manifest says, in whatever order and form."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
     """Write `manifest` into a version that is not yet published; keys of other sections stand beside the recipe's."""
     content = asdict(manifest)
     content.update({name: content["recipe"].pop(name) for name in OTHER_KEYS})
+    content[CHECKSUM] = _digest(content)
     path = version_directory / MANIFEST
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -162,6 +174,8 @@ def parse_manifest(text: bytes) -> Manifest | None:
     """The manifest that a file's content is; None if it is none, or one of another schema."""
     try:
         content = parse_json(text)
+        if content.pop(CHECKSUM, None) not in {_digest(content), None}:  # earlier releases wrote none
+            return None
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)

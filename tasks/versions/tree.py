@@ -7,8 +7,10 @@ version, be it a folder or a file, and everything else does not exist.
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from tasks.errors import InvalidParameter
 from tasks.storage import publishing
 from tasks.versions.manifest import MANIFEST, Files, Manifest
 
@@ -93,6 +95,18 @@ def lint_names(base_path: Path) -> list[Fault]:
     if not served:
         faults.append(Fault("", ERROR, f"{base_path} holds no version; the server unloads what it serves"))
     return faults
+
+
+@lru_cache(maxsize=8)
+def check_apart(base_path: str, work_dir: str) -> None:
+    """Make sure that no archive or training lies where a server looks for versions; raises InvalidParameter."""
+    tree, work = (Path(os.path.realpath(folder)) for folder in (base_path, work_dir))
+    if tree == work or tree in work.parents:
+        raise InvalidParameter(
+            f"work_dir {work_dir}: must not lie in the base path {base_path}, which holds versions only"
+        )
+    if tree.is_relative_to(work / "training"):  # whose folders have numbers for names, too
+        raise InvalidParameter(f"work_dir {work_dir}: its trainings must not lie in the base path {base_path}")
 
 
 def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:

@@ -25,6 +25,9 @@ class WantedVersion:
     version: int
     recipe: Recipe
 
+    def __str__(self) -> str:
+        return str(self.path)  # as Luigi tells of a target
+
     @property
     def path(self) -> Path:
         return self.base_path / str(self.version)

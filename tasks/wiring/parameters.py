@@ -48,6 +48,13 @@ class FolderParameter(luigi.Parameter):
         return absolute_folder(self._attribute_name, folder) if folder else ""
 
 
+class BasePathParameter(FolderParameter):
+    """A folder of versions: TensorFlow and its server read there."""
+
+    def normalize(self, x: Any) -> str:
+        return _check_no_pattern(self._attribute_name, super().normalize(x))
+
+
 class ListOfStringsParameter(luigi.Parameter):
     """Texts separated by commas; empty ones are dropped."""
 
@@ -73,7 +80,7 @@ class ServerPathParameter(luigi.Parameter):
     def normalize(self, x: str) -> str:
         if x and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]*://", x):
             raise InvalidParameter(f"server_base_path {x!r}: allowed is an absolute path, or an address like gs://...")
-        return x.rstrip("/")
+        return _check_no_pattern("server_base_path", x.rstrip("/"))
 
 
 class FlagParameter(luigi.BoolParameter):
@@ -166,6 +173,15 @@ class RecipeParameter(luigi.Parameter):
 
     def normalize(self, x: Any) -> Value | None:
         return None if x is None else self.key.check.check_value(self.key.name, x)
+
+
+def _check_no_pattern(name: str, path: str) -> str:
+    if set(path) & set("[]*?\\"):
+        raise InvalidParameter(
+            f"{name} {path!r}: TensorFlow takes [ ] * ? and \\ in a path for a pattern, and would find no weights; "
+            "choose a path without them"
+        )
+    return path
 
 
 def settings(section: str) -> dict[str, str]:

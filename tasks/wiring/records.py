@@ -13,6 +13,7 @@ from typing import Any
 import luigi
 
 from tasks.storage import publishing
+from tasks.storage.files import open_regular
 from tasks.storage.json_text import is_number, parse_json
 
 RECORDS = "records.jsonl"
@@ -50,7 +51,7 @@ def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
 def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
     """What tasks of a family have made -> the last record of it; lines that cannot be read are left out."""
     found: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(OSError), Path(work_dir, RECORDS).open("rb") as stream:
+    with contextlib.suppress(OSError), open_regular(Path(work_dir, RECORDS)) as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
         for line in stream:
             with contextlib.suppress(ValueError, KeyError, TypeError):

@@ -32,6 +32,12 @@ BAD_OPTIONS = [
     (("--versions", "1", "--bucket", "~no-such-user/b"), "bucket '~no-such-user/b'", "nobody here has that name"),
     (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
 ]
+TREES = [
+    ("ExportVersion", "--version=1", "--dataset=small"),
+    ("ExportAllVersions", "--versions=1", "--dataset=small"),
+    ("RebuildVersions",),
+    ("CompareVersions",),
+]
 BAD_CONFIGURATIONS = [
     ("[recipe]\nmodle = cnn\n", "luigi.cfg [recipe] modle", "unknown key; allowed are dataset, model"),
     ("[recipe.x]\nmodel = cnn\n", "luigi.cfg [recipe.x]", "1 to 9223372036854775807"),
@@ -62,6 +68,39 @@ def test_options(run_here, options, what, allowed):
     result = run_here("ExportAllVersions", *options, check=40)
     assert what in last_line(result)
     assert allowed in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert [] == names_in(run_here.directory)
+
+
+@pytest.mark.parametrize("task", TREES, ids=lambda task: task[0])
+@pytest.mark.parametrize(
+    ("base_path", "work_dir"),
+    [
+        ("models", "models"),
+        ("models", "models/7"),
+        ("models", "models/a/b"),
+        ("models", "link/7"),
+        ("work/training/0123", "work"),
+    ],
+)
+def test_a_work_folder_in_the_tree(run_here, task, base_path, work_dir):
+    """Archives and trainings must not become versions: refused before anything is made, behind a link, too."""
+    (run_here.directory / "link").symlink_to("models")
+    result = run_here(*task, "--base-path", base_path, "--work-dir", work_dir, check=40)
+    assert f"work_dir {run_here.directory / work_dir}: " in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert ["link"] == names_in(run_here.directory)
+
+
+@pytest.mark.parametrize(
+    "task", [*TREES, ("VerifyVersions",), ("PullVersions", "--bucket=b"), ("RetireVersions",)], ids=lambda task: task[0]
+)
+@pytest.mark.parametrize("name", ["a[b]c", "a\\b"])
+def test_a_base_path_that_tensorflow_takes_for_a_pattern(run_here, task, name):
+    """Neither TensorFlow nor its server would find weights there: refused before anything is made."""
+    result = run_here(*task, "--base-path", name, check=40)
+    expected = f"{str(run_here.directory / name)!r}: TensorFlow takes"
+    assert expected in last_line(result)
     assert "Traceback" not in result.stderr
     assert [] == names_in(run_here.directory)
 
