@@ -41,11 +41,8 @@ def default(section, key, value):
         return runtime.DEFAULTS[section][key], value
     if (section, key) == ("DownloadDataset", "mirrors"):
         return MNIST.mirrors, tuple(value.split(","))
-    if section == "distribution":
-        parameter = getattr(tasks.PushVersions, key)
-        return parameter.normalize(None), parameter.normalize(value)
-    if section == "release":
-        parameter = getattr(tasks.PromoteVersion, key)
+    if section in {"distribution", "release"}:
+        parameter = getattr(tasks.PushVersions if section == "distribution" else tasks.PromoteVersion, key)
         return parameter.normalize(None), parameter.normalize(value)
     task = getattr(tasks, section)
     parameter = dict(task.get_params())[key]
