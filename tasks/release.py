@@ -14,9 +14,8 @@ from urllib.parse import quote
 
 import luigi
 
-from tasks.errors import InvalidParameter, PipelineError
-from tasks.execution import calls
-from tasks.execution.computations import verify_version
+from tasks.errors import InvalidParameter
+from tasks.execution.fitness import find_fault
 from tasks.execution.servers import ServerInEngine
 from tasks.recipes.checks import number, whole_number
 from tasks.serving import foreign, promotion
@@ -24,9 +23,8 @@ from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
-from tasks.versions import signing
 from tasks.versions.numbers import MOST_VERSIONS
-from tasks.versions.tree import ERROR, find_versions
+from tasks.versions.tree import find_versions
 from tasks.wiring.command_line import command
 from tasks.wiring.parameters import (
     BasePathParameter,
@@ -85,7 +83,12 @@ class ReleaseTask(WantedStateTask):
             )
         key = Path(self.public_key) if self.public_key else None
         verdict = partial(
-            find_fault, base_path, config_path=config_path, public_key=key, is_emergency=self.is_emergency
+            find_fault,
+            base_path,
+            threads=_threads(),
+            config_path=config_path,
+            public_key=key,
+            is_emergency=self.is_emergency,
         )
         return ServedModel(config_path, base_path, self.model_name, self.keep_loaded, verdict, self.server_base_path)
 
@@ -216,26 +219,6 @@ class ConfirmRollout(ReleaseTask):
         pointing = ", ".join(f"{label} -> {version}" for label, version in served.labels().items())
         say_last("\n".join([f"published: {published}; labels: {pointing or 'none'}", *rollout.describe()]))
         return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
-
-
-def find_fault(
-    base_path: Path, version: int, *, config_path: Path, public_key: Path | None = None, is_emergency: bool = False
-) -> str | None:
-    """Why a version must not be served, by verification; None if it may."""
-    directory = base_path / str(version)
-    if public_key is not None:
-        try:
-            flaw = signing.find_flaw(directory, public_key)
-        except PipelineError as error:  # a key that cannot be read is no fault of the version
-            if not is_emergency:
-                raise
-            flaw = str(error)
-        if flaw and is_emergency:
-            logger.warning("Version %d %s; it was promoted before, so a roll-back goes on", version, flaw)
-    promoted = foreign.promoted_files(config_path, base_path, version)
-    verified = calls.run(verify_version, directory, promoted, None if is_emergency else public_key, threads=_threads())
-    errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
-    return f"{directory} fails verification: {'; '.join(errors)}" if errors else None
 
 
 def find_rollout(task: Any, served: ServedModel) -> Rollout:

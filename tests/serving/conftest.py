@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tasks.data.arrays import Split
+from tasks.execution.fitness import find_fault
 from tasks.model.architectures import find_architecture
-from tasks.release import find_fault
 from tasks.savedmodel.export import export_version
 from tasks.serving import promotion
 from tasks.serving.config_file import find_model, read_config
@@ -123,7 +123,7 @@ def in_process():
 
 def serve(config_path, base_path, name="mnist", *, keep_loaded=2, verdict=None, server_base_path=""):
     """A model in a config file; versions are verified, unless the test has a verdict of its own."""
-    verdict = verdict or partial(find_fault, base_path, config_path=config_path)
+    verdict = verdict or partial(find_fault, base_path, threads=1, config_path=config_path)
     return ServedModel(config_path, base_path, name, keep_loaded, verdict, server_base_path)
 
 
