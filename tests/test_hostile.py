@@ -162,7 +162,7 @@ class TestTree:
 
     def test_retiring_removes_it_and_nothing_else(self, run):
         """What a link leads to stays."""
-        verdict = "tasks.execution.fitness.find_fault"
+        verdict = "tasks.release.find_fault"
         with pytest.MonkeyPatch.context() as patch:  # these versions have no model in them, so none passes its checks
             patch.setattr(verdict, lambda *_, **__: None)
             run("RetireVersions", "--keep", "1", "--apply", check=0)

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import luigi
@@ -126,7 +127,7 @@ class PublicKeyParameter(DistributionParameter):
     section = "release"
 
     def __init__(self, description: str) -> None:
-        super().__init__(description, FolderParameter().normalize)
+        super().__init__(description, partial(absolute_folder, "public_key"))
 
 
 class HostParameter(luigi.Parameter):
