@@ -352,7 +352,8 @@ class TestForeign:
         """They are compared with what is there, and that is all."""
         version = write_version(run_here.base, 3)
         (version / MANIFEST).unlink()
-        files = {os.path.relpath(outside / "variables.index", version): {"bytes": 5, "sha256": "0"}, "a\0b": {}, "": 5}
+        names = (os.path.relpath(outside / "variables.index", version), "a\0b", "")
+        files = {name: {"bytes": 5, "sha256": "0"} for name in names}
         record = {str(run_here.base): {"3": files}}
         (run_here.base.parent / "foreign.json").write_text(json.dumps(record))
         result = run_here("VerifyVersions", "--versions", "3", check=30)

@@ -73,11 +73,11 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         for version, files in (entry for versions in content.values() for entry in versions.items()):
             if not int(version) or not files:
                 raise ValueError("a version without files")
-            if any(type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str) for entry in files.values()):
+            if not all(type(one.get("bytes")) is int and isinstance(one.get("sha256"), str) for one in files.values()):
                 raise ValueError(f"files of version {version} without their sizes and checksums")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise InvalidReleaseLog(f"{path}: not a record of versions made elsewhere ({error}); put it aside") from error
     return dict(content)
 
