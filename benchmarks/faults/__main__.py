@@ -29,7 +29,7 @@ def main() -> int:
         stage = Stage.build(Path(scratch))
         with ThreadPoolExecutor(options.at_once) as pool:
             running: dict[Future[None], str] = {}
-            trials = _mixed(stage, options.only or list(PARTS), random.Random(options.seed), options.every)  # noqa: S311
+            trials = _mixed(stage, options.only or list(PARTS), random.Random(options.seed), options.every)
             for number, (name, trial) in enumerate(trials):
                 if time.monotonic() > deadline or tried.total() + len(running) >= options.most:
                     break

@@ -293,7 +293,7 @@ def contention(stage: Stage, draw: random.Random) -> Iterator[tuple[str, Trial]]
 
 
 def _contend(stage: Stage, seed: float, folder: Path) -> None:
-    place, draw = stage.full.copy(folder), random.Random(seed)  # noqa: S311 - trials, not secrets
+    place, draw = stage.full.copy(folder), random.Random(seed)
     processes = []
     for _ in range(4):
         first = draw.randint(4, 9)
