@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks import runs
+from benchmarks import cluster, runs
 from benchmarks.measuring import Result, adopt, in_turn, median_ratio, run, tool
 
 
@@ -61,6 +61,8 @@ def _measure(options: argparse.Namespace, scratch: Path) -> Iterator[Result]:
             yield runs.memory_of_the_shipped_versions(place, *shortened)
         elif letter == "g":
             yield from _checks(place, repeats)
+        elif letter == "h":
+            yield from cluster.against_engines(place, repeats, 20 if small else 2000)
 
 
 def _softmax(place: runs.Place, repeats: int) -> Iterator[Result]:
@@ -137,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tutorial", type=Path, help="folder with the tutorial's mnist_saved_model.py")
     parser.add_argument("--archives", type=Path, help="folder with the four MNIST archives (default: download them)")
     parser.add_argument("--dataset", default="mnist", help="digits needs no network (mnist)")
-    parser.add_argument("--parts", default="abcdefg", help="which of a b c d e f g (all)")
+    parser.add_argument("--parts", default="abcdefgh", help="which of a b c d e f g h (all)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds (5)")
     parser.add_argument("--small", action="store_true", help="sizes that only show that everything runs")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="file to write")

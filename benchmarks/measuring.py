@@ -49,8 +49,11 @@ class Usage:
     peak_bytes: int
 
 
-def run(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None) -> Usage:
-    """Run a command to its end; raises RuntimeError with its last lines if it fails."""
+def run(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None = None, alone: bool = True) -> Usage:
+    """Run a command to its end; raises RuntimeError with its last lines if it fails.
+
+    Where this process has other children, it is not `alone`, and what the command leaves behind is not waited for.
+    """
     with (cwd / "output.log").open("w+b") as log:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -64,7 +67,8 @@ def run(command: Sequence[str | Path], *, cwd: Path, env: dict[str, str] | None 
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.monotonic() - began
         used, peak = usage.ru_utime + usage.ru_stime, usage.ru_maxrss
-        for more in _orphans():  # engines outlive the process that they compute for, by some milliseconds
+        orphans = _orphans() if alone else ()  # engines outlive the process that they compute for, by milliseconds
+        for more in orphans:
             used, peak = used + more.ru_utime + more.ru_stime, max(peak, more.ru_maxrss)
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode != 0:

@@ -48,9 +48,13 @@ class Place:
 
     def export(self, versions: str, *arguments: str | Path, prepared: bool = True) -> Usage:
         """Export versions anew: nothing but the archives (and, if `prepared`, the arrays) is there before."""
-        for leftover in ["models", "work/training", *([] if prepared else ["work/datasets"])]:
-            shutil.rmtree(self.folder / leftover, ignore_errors=True)
+        self.forget(*([] if prepared else ["work/datasets"]))
         return self.luigi("ExportAllVersions", "--versions", versions, "--dataset", self.dataset, *arguments)
+
+    def forget(self, *more: str) -> None:
+        """Remove all versions and trainings."""
+        for leftover in ["models", "work/training", *more]:
+            shutil.rmtree(self.folder / leftover, ignore_errors=True)
 
     def configure(self, recipes: dict[int, dict[str, object]]) -> None:
         """Write luigi.cfg."""

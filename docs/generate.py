@@ -38,6 +38,8 @@ REFUSED_IF_MISSING = {
     ("RollBack", "label"),
     ("RemoveLabel", "label"),
     ("ConfirmRollout", "server"),
+    ("SignVersions", "private_key"),
+    ("SignVersions", "versions"),
     ("WithdrawVersions", "versions"),
 }
 
@@ -97,7 +99,8 @@ def task_pages() -> Iterator[str]:
     """A section for each module of tasks, and below it one for each task, in the order of the source."""
     exported = [getattr(tasks, name) for name in tasks.__all__]
     modules = {task.__module__ for task in exported}
-    for module in sorted(modules, key=lambda name: (name != tasks.pipeline.__name__, name)):
+    first = [tasks.pipeline.__name__, tasks.version_sets.__name__]
+    for module in sorted(modules, key=lambda name: (first.index(name) if name in first else len(first), name)):
         about = str(inspect.getdoc(sys.modules[module])).splitlines()[0].partition(":")[0].rstrip(".")
         yield from (f"## `{module.replace('.', '/')}.py`: {about}", "")
         of_module = [task for task in exported if task.__module__ == module]

@@ -15,6 +15,7 @@ EXAMPLES = {
     "PrepareDataset": "--dataset digits",
     "DownloadDataset": "--dataset mnist",
     "VerifyVersions": "--base-path models/mnist",
+    "SignVersions": "--versions 1-3 --private-key release.key",
     "RebuildVersions": "--versions 1",
     "CompareVersions": "--versions 1-3",
     "PromoteVersion": "--label stable --version 2 --server localhost:8500",

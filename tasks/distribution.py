@@ -15,6 +15,7 @@ from tasks.errors import InvalidParameter, PipelineError, ReleaseRefused, Verifi
 from tasks.recipes.checks import whole_number
 from tasks.serving.config_file import find_model, labels, parse_config
 from tasks.storage import checksums
+from tasks.storage.files import read_regular
 from tasks.storage.object_store import ALLOWED, ObjectStore, open_store
 from tasks.versions import numbers
 from tasks.versions.bucket import StoredVersion, fetch, find_stored, is_same
@@ -22,14 +23,17 @@ from tasks.versions.manifest import read_manifest
 from tasks.versions.numbers import MOST_VERSIONS, format_versions
 from tasks.versions.pull import is_pulled, pull_version
 from tasks.versions.push import is_pushed, push_version, withdraw_version
+from tasks.versions.signing import find_public_key
 from tasks.versions.tree import QUARANTINED, find_versions
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.parameters import (
+    BasePathParameter,
     CheckedParameter,
     FlagParameter,
     FolderParameter,
     HostParameter,
     ListOfStringsParameter,
+    PublicKeyParameter,
     VersionsParameter,
 )
 from tasks.wiring.progress import counted, megabytes, transfer
@@ -64,7 +68,7 @@ class DistributionTask(WantedStateTask, BucketParameters):
 class PushVersions(DistributionTask):
     """Versions of the tree are in a bucket, whole and verified."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder with the versions")
+    base_path = BasePathParameter(default="models/mnist", description="the folder with the versions")
     with_config = FlagParameter(description="the server's config file, too, for PullVersions --label")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
 
@@ -108,7 +112,7 @@ class PushVersions(DistributionTask):
     def check_labels(self) -> None:
         """Make sure that whoever follows a label of this model finds its version; raises InvalidParameter."""
         where, stored = self.config_path, find_stored(self.store)
-        model = find_model(parse_config(Path(where).read_bytes(), where), Path(self.base_path))
+        model = find_model(parse_config(read_regular(Path(where)), where), Path(self.base_path))
         if model is None:
             raise InvalidParameter(f"config_path {where}: has no model with the base path {self.base_path}")
         for label, number in labels(model).items():
@@ -141,23 +145,28 @@ class PullVersions(FollowingTask):
     """Versions of a bucket are in a folder that a server watches: whole and verified, or not at all."""
 
     shown = ("versions", "host")
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     newest = CheckedParameter(whole_number(0, MOST_VERSIONS), 0, "how many of the newest; 0: as the other options say")
     label = ListOfStringsParameter(default=(), description="the versions that these labels point at, such as stable")
+    public_key = PublicKeyParameter("file with a public key: whatever is not signed by it is refused")
     host = HostParameter()
 
     def is_so(self) -> bool:
-        return all(is_pulled(stored, Path(self.base_path)) for stored in self.find_wanted())
+        return not self.find_missing()
 
     def change(self) -> str:
-        wanted = {stored.number: stored for stored in self.find_wanted()}
-        missing = {number: stored for number, stored in wanted.items() if not is_pulled(stored, Path(self.base_path))}
+        missing, key = self.find_missing(), find_public_key(self.public_key)
         total = sum(entry.bytes for stored in missing.values() for entry in stored.entries.values())
         with transfer(self, "pulling", total) as moved:
-            for_each(missing, lambda number: pull_version(missing[number], Path(self.base_path), moved))
+            for_each(missing, lambda number: pull_version(missing[number], Path(self.base_path), moved, key))
         if missing:
             logger.info("Pulled %s from %s to %s", format_versions(tuple(missing)), self.bucket, self.base_path)
         return f"{counted(len(missing), 'version')} pulled, {megabytes(total)}"
+
+    def find_missing(self) -> dict[int, StoredVersion]:
+        """The versions that are asked for and are not here as they are in the bucket."""
+        base_path, key = Path(self.base_path), find_public_key(self.public_key)
+        return {stored.number: stored for stored in self.find_wanted() if not is_pulled(stored, base_path, key)}
 
     def find_wanted(self) -> list[StoredVersion]:
         """What the bucket has of the versions that are asked for; raises InvalidParameter if it lacks one."""

@@ -37,6 +37,10 @@ class EngineEnded(PipelineError):
     """The process that ran a computation was killed, or crashed."""
 
 
+class ClusterFailed(PipelineError):
+    """A Dask cluster that is not there, has no worker that can compute, or lost too many."""
+
+
 class ExportFailed(PipelineError):
     """A SavedModel that does not load again, or does not pass its gate."""
 

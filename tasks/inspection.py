@@ -29,10 +29,18 @@ from tasks.storage.object_store import open_store, parse_url
 from tasks.versions.bucket import find_stored
 from tasks.versions.manifest import Manifest, made_with, read_manifest
 from tasks.versions.pull import pull_version, verify_stored
-from tasks.versions.tree import ERROR, WARNING, Fault, Verified, served_names
+from tasks.versions.signing import find_public_key
+from tasks.versions.tree import ERROR, WARNING, Fault, Verified, check_apart, served_names
 from tasks.wiring.base_tasks import BucketParameters
 from tasks.wiring.failures import ReportedTask
-from tasks.wiring.parameters import DistributionParameter, FlagParameter, FolderParameter, VersionsParameter
+from tasks.wiring.parameters import (
+    BasePathParameter,
+    DistributionParameter,
+    FlagParameter,
+    FolderParameter,
+    PublicKeyParameter,
+    VersionsParameter,
+)
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.summary import columns
@@ -45,10 +53,15 @@ class InspectionTask(ReportedTask):
     """A look at the versions of a base path."""
 
     shown = ("versions",)
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10; all by default")
 
     done = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if work_dir := getattr(self, "work_dir", ""):
+            check_apart(self.base_path, work_dir)
 
     def complete(self) -> bool:
         return self.done
@@ -78,25 +91,33 @@ class VerifyVersions(InspectionTask, BucketParameters):
     )
     bucket = DistributionParameter("look into this bucket instead of the base path", parse_url, default="")
     deep = FlagParameter(description="with --bucket: fetch the versions and load them")
+    public_key = PublicKeyParameter("file with a public key: whatever is not signed by it is an error")
 
     def run(self) -> None:
         threads = int(complete_values({"threads": None})["threads"] or 0)
         report = Reporter(self, "verifying")
+        key = find_public_key(self.public_key)
         if self.bucket:
-            faults, versions = self.look_into_bucket(threads, report)
+            faults, versions = self.look_into_bucket(threads, report, key)
         else:
             base_path = Path(self.base_path)
             promoted = read_records(Path(self.config_path).resolve(), base_path)
             with explain_os_errors(base_path):
                 faults, versions = calls.run(
-                    verify_tree, base_path, self.versions, threads=threads, promoted=promoted, report=report
+                    verify_tree,
+                    base_path,
+                    self.versions,
+                    threads=threads,
+                    promoted=promoted,
+                    public_key=key,
+                    report=report,
                 )
         faults = [*faults, *(fault for version in versions for fault in version.faults)]
         self.conclude(table(versions, faults), faults)
         warnings = sum(fault.severity == WARNING for fault in faults)
         report.finish(f"{counted(len(versions), 'version')} verified, {counted(warnings, 'warning')}")
 
-    def look_into_bucket(self, threads: int, report: Reporter) -> tuple[list[Fault], list[Verified]]:
+    def look_into_bucket(self, threads: int, report: Reporter, key: Path | None) -> tuple[list[Fault], list[Verified]]:
         """What is missing, and each version as it was found."""
         stored, verified = find_stored(open_store(self.bucket, self.endpoint_url)), []
         missing = [Fault(str(number), ERROR, "is not there") for number in self.versions if number not in stored]
@@ -105,7 +126,7 @@ class VerifyVersions(InspectionTask, BucketParameters):
         wanted = [stored[number] for number in self.versions or stored if number in stored]
         for index, version in enumerate(wanted):
             report(index / len(wanted), f"{index} of {len(wanted)} versions verified")
-            found = verify_stored(version)
+            found = verify_stored(version, key)
             if self.deep and version.is_whole and not found.faults:
                 with tempfile.TemporaryDirectory() as folder:
                     pull_version(version, Path(folder))
@@ -197,7 +218,7 @@ def task_that_made(manifest: Manifest, **places: Path | str) -> ExportVersion:
     dataset = DATASETS.find(str(manifest.recipe.get("dataset")))
     if dict(manifest.dataset_checksums) != dataset.checksums:
         raise InvalidParameter(f"it was made from another {dataset.name}, the archives differ")
-    if {name for name, value in manifest.recipe.items() if value is not None} != SHAPING:
+    if set(manifest.recipe) != SHAPING or None in manifest.recipe.values():
         raise InvalidParameter("its manifest holds no recipe of this release")
     return ExportVersion(**manifest.recipe, version=manifest.model_version, min_accuracy=0.0, **places)
 

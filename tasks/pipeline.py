@@ -3,45 +3,44 @@
 DownloadDataset fetches and verifies the four archives; PrepareDataset decodes them into arrays that processes
 share. TrainModel trains one segment and continues from the one before it, so that versions that differ only in
 `training_iteration` share their training. ExportVersion writes the SavedModel aside, loads it again, measures
-what it loaded, applies the gate and publishes the version; ExportAllVersions asks for a set of them.
+what it loaded, applies the gate and publishes the version. `tasks.version_sets` asks for a set of them.
 """
 
 import logging
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import luigi
 
-from tasks.data.dataset import find_dataset
-from tasks.errors import InvalidParameter, PipelineError
+from tasks.data.dataset import LEAST_RATE, find_dataset
+from tasks.errors import PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import export_version, train_segment
+from tasks.execution.curves import read_curve
 from tasks.execution.lineage import dataset_folder, lineage, schedule_end
 from tasks.model.tensorflow_setup import INSTRUCTION_SET
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import MOST_ITERATIONS, ActsOn
 from tasks.serving.baseline import find_baseline
 from tasks.storage import checksums, publishing
-from tasks.versions import numbers
 from tasks.versions.compatibility import Baseline
 from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring.base_tasks import (
     CompletedTask,
     DataParameters,
     ExportParameters,
-    RecipeTask,
     TrainingParameters,
     with_keys_that_decide,
 )
+from tasks.wiring.execution_settings import chosen_cluster
 from tasks.wiring.parameters import (
     CheckedParameter,
     FolderParameter,
     ListOfStringsParameter,
     VersionParameter,
-    VersionsParameter,
 )
-from tasks.wiring.progress import Reporter, counted, megabytes
-from tasks.wiring.records import recorded, training_seconds
+from tasks.wiring.progress import Reporter, megabytes
+from tasks.wiring.records import recorded
 from tasks.wiring.sharing import SharedVersion
 
 logger = logging.getLogger(__name__)
@@ -52,8 +51,9 @@ class DownloadDataset(CompletedTask, DataParameters):
 
     shown = ("dataset",)
     archive_dir = FolderParameter(default="", description="where the archives lie; default: <work_dir>/archives/<name>")
-    mirrors = ListOfStringsParameter(
-        default=(), significant=False, description="folders to fetch from: http(s)://, file:// or plain paths"
+    mirrors = ListOfStringsParameter(default=(), significant=False, description="folders: http(s)://, file:// or paths")
+    least_rate = CheckedParameter(
+        whole_number(0, 10**9), LEAST_RATE, "bytes a second; slower mirrors are given up", significant=False
     )
 
     @property
@@ -70,15 +70,14 @@ class DownloadDataset(CompletedTask, DataParameters):
     def run(self) -> None:
         from tasks.data import digits, download
 
-        dataset = find_dataset(self.dataset)
-        report = Reporter(self, "fetching 4 files")
+        dataset, report = find_dataset(self.dataset), Reporter(self, "fetching 4 files")
         with recorded(self, self.work_dir):
             if dataset.is_embedded:
                 digits.write_archives(dataset, self.directory)
             else:
-                download.fetch_archives(dataset, self.mirrors or dataset.mirrors, self.directory, report=report)
-        size = sum((self.directory / archive.name).stat().st_size for archive in dataset.archives)
-        told = f"{len(dataset.archives)} files, {megabytes(size)}"
+                mirrors, rate = self.mirrors or dataset.mirrors, int(self.least_rate)
+                download.fetch_archives(dataset, mirrors, self.directory, report=report, least_rate=rate)
+        told = f"{len(dataset.archives)} files, {megabytes(dataset.size)}"
         logger.info("Archives of %s: %s", dataset.name, told)
         report.finish(told)
 
@@ -107,6 +106,7 @@ class PrepareDataset(CompletedTask, DataParameters):
 
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
+        publishing.sweep(self.requires().directory)  # what a download left that was killed after its last file
         report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)
@@ -129,6 +129,11 @@ class TrainModel(CompletedTask, TrainingParameters):
     )
 
     def requires(self) -> dict[str, luigi.Task]:
+        return self.needed
+
+    @cached_property
+    def needed(self) -> dict[str, luigi.Task]:
+        """The arrays, and the segment before this one if there is one; made once, since Luigi asks often."""
         dataset = {"dataset": self.clone(PrepareDataset)}
         before = (self.training_iteration - 1) // self.segment * self.segment
         if not before:
@@ -170,6 +175,7 @@ class TrainModel(CompletedTask, TrainingParameters):
                     previous=previous and previous.directory,
                     threads=self.threads,
                     report=report,
+                    cluster=chosen_cluster(),
                 )
             record.update(path=str(self.directory), iterations=stop - start, instruction_set=INSTRUCTION_SET)
         logger.info("Trained %s: iteration %d to %d, loss %.3g", self.model, start + 1, stop, loss)
@@ -181,6 +187,11 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
+    @property
+    def priority(self) -> float:
+        """The first version asked for is finished first; what a version requires inherits its priority."""
+        return 1 / self.version
+
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
         return WantedVersion(Path(self.base_path), self.version, self.recipe)
@@ -190,7 +201,7 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
             self.find_baseline()
         except PipelineError:
             return {}  # nothing is trained for a version that cannot be published; run() says why
-        calls.start()  # TensorFlow is imported while Luigi schedules, downloads and decodes
+        calls.start(chosen_cluster())  # TensorFlow is imported while Luigi schedules, downloads and decodes
         # with a bucket, another host may make the version meanwhile: run() looks there before it trains
         return {} if self.bucket else {"dataset": self.clone(PrepareDataset), "training": self.needed_training}
 
@@ -206,7 +217,7 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
             allow_signature_change=self.allow_signature_change,
         )
 
-    @property
+    @cached_property
     def needed_training(self) -> TrainModel:
         """The last segment of its training."""
         return self.clone(TrainModel)
@@ -215,36 +226,20 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
         wanted, baseline = self.output(), self.find_baseline()
         trained, arrays = self.needed_training.directory, self.clone(PrepareDataset).directory
         with recorded(self, self.work_dir) as record:
+            cluster = chosen_cluster()
             made = self.publish(
                 wanted,
                 self.needed_training,
-                lambda aside: calls.run(export_version, aside, wanted, trained, arrays, baseline, threads=self.threads),
+                lambda aside: calls.run(
+                    export_version, aside, wanted, trained, arrays, baseline, threads=self.threads, cluster=cluster
+                ),
             )
             if made is None:
                 return
             manifest, compared = made
             record.update(path=str(wanted.path), accuracies=manifest.accuracies, comparison=compared)
-            record.update(training_seconds=training_seconds(self.work_dir, self.needed_training))
+            curve = read_curve(trained)  # not from the records, which are long after thousands of versions
+            record.update(training_seconds=round(curve.seconds, 3) if curve else 0.0)
         told = f"{manifest.measured}, {megabytes(manifest.size)}"
         logger.info("Version %d: published, %s", self.version, told)
         Reporter(self).finish(told)
-
-
-class ExportAllVersions(RecipeTask, ExportParameters, luigi.WrapperTask):
-    """A set of versions: ExportVersion for each. Recipe keys given here hold for all of them."""
-
-    shown = ("versions",)
-    versions = VersionsParameter(default=(), description="such as 1,2,3 or 1-10 or 1-3,7")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not self.versions:
-            raise InvalidParameter(f"versions: none given; allowed are {numbers.ALLOWED}")
-        # made here, so that a recipe with a fault is told before anything runs; keys not given are each version's own
-        self.exports = [self.clone(ExportVersion, version=version) for version in self.versions]
-
-    def requires(self) -> list[luigi.Task]:
-        return self.exports
-
-    def run(self) -> None:
-        Reporter(self).finish(counted(len(self.exports), "version"))

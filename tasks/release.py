@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import luigi
 
-from tasks.errors import InvalidParameter
+from tasks.errors import InvalidParameter, PipelineError
 from tasks.execution import calls
 from tasks.execution.computations import verify_version
 from tasks.execution.servers import ServerInEngine
@@ -24,15 +24,18 @@ from tasks.serving.release_log import Move
 from tasks.serving.rollout import Rollout
 from tasks.serving.servers import CALL_SECONDS, find_servers
 from tasks.serving.transaction import ServedModel
+from tasks.versions import signing
 from tasks.versions.numbers import MOST_VERSIONS
 from tasks.versions.tree import ERROR, find_versions
 from tasks.wiring.command_line import command
 from tasks.wiring.parameters import (
+    BasePathParameter,
     CheckedParameter,
     FlagParameter,
     FolderParameter,
     LabelParameter,
     ListOfStringsParameter,
+    PublicKeyParameter,
     ServerPathParameter,
     VersionParameter,
 )
@@ -43,7 +46,7 @@ from tasks.wiring.wanted_state import WantedStateTask
 
 logger = logging.getLogger(__name__)
 
-PLACE = ("base_path", "config_path", "server_base_path", "model_name", "keep_loaded", "server", "reload")
+PLACE = ("base_path", "config_path", "server_base_path", "model_name", "keep_loaded", "public_key", "server", "reload")
 SECONDS_OF_A_MOVE = ("wait_seconds", "timeout_seconds")
 WEEK = 604_800  # seconds
 SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <= seconds <= WEEK)
@@ -52,7 +55,7 @@ SECONDS = number(f"a number of seconds from 0 to {WEEK:,}", lambda seconds: 0 <=
 class ReleaseTask(WantedStateTask):
     """A change of what is served, of one model in one config file."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the file in --model_config_file")
     server_base_path = ServerPathParameter(
         default="", description="the base path as the servers see it, in a container or on gs://; default: the same"
@@ -63,7 +66,10 @@ class ReleaseTask(WantedStateTask):
         2,
         "versions loaded without a label, too: where labels came from, then the newest",
     )
+    public_key = PublicKeyParameter("file with a public key: what is not signed by it is not served")
     why = luigi.Parameter(default="", description="free text for releases.jsonl")
+
+    is_emergency = False  # in one, a signature that does not count is told, and no more
 
     def page(self) -> str | None:
         """Where the first server that is asked over REST tells the status of the model."""
@@ -77,7 +83,10 @@ class ReleaseTask(WantedStateTask):
             raise InvalidParameter(
                 f"config_path {config_path}: must not lie in the base path, which holds versions only"
             )
-        verdict = partial(find_fault, base_path, config_path=config_path)
+        key = Path(self.public_key) if self.public_key else None
+        verdict = partial(
+            find_fault, base_path, config_path=config_path, public_key=key, is_emergency=self.is_emergency
+        )
         return ServedModel(config_path, base_path, self.model_name, self.keep_loaded, verdict, self.server_base_path)
 
 
@@ -145,6 +154,7 @@ class RollBack(MoveTask):
     """A label points at what it pointed at before its last move; done once, whoever asks again."""
 
     shown = ("label",)
+    is_emergency = True
     require_all = FlagParameter(
         description="fail if one of the servers does not answer, instead of going on without it"
     )
@@ -208,12 +218,24 @@ class ConfirmRollout(ReleaseTask):
         return f"version {self.version} is confirmed by {counted(len(rollout.servers), 'server')}"
 
 
-def find_fault(base_path: Path, version: int, *, config_path: Path) -> str | None:
+def find_fault(
+    base_path: Path, version: int, *, config_path: Path, public_key: Path | None = None, is_emergency: bool = False
+) -> str | None:
     """Why a version must not be served, by verification; None if it may."""
+    directory = base_path / str(version)
+    if public_key is not None:
+        try:
+            flaw = signing.find_flaw(directory, public_key)
+        except PipelineError as error:  # a key that cannot be read is no fault of the version
+            if not is_emergency:
+                raise
+            flaw = str(error)
+        if flaw and is_emergency:
+            logger.warning("Version %d %s; it was promoted before, so a roll-back goes on", version, flaw)
     promoted = foreign.promoted_files(config_path, base_path, version)
-    verified = calls.run(verify_version, base_path / str(version), promoted, threads=_threads())
+    verified = calls.run(verify_version, directory, promoted, None if is_emergency else public_key, threads=_threads())
     errors = [fault.message for fault in verified.faults if fault.severity == ERROR]
-    return f"{base_path / str(version)} fails verification: {'; '.join(errors)}" if errors else None
+    return f"{directory} fails verification: {'; '.join(errors)}" if errors else None
 
 
 def find_rollout(task: Any, served: ServedModel) -> Rollout:

@@ -60,6 +60,32 @@ def http_server():
         server.server_close()
 
 
+@pytest.fixture
+def make_fifo():
+    """Put a FIFO where a file is expected: `make_fifo(path)`; a test in which anybody waits for its end fails."""
+    made, ended, waited = [], threading.Event(), []
+
+    def make(path):
+        path.unlink(missing_ok=True)
+        os.mkfifo(path)
+        made.append(path)
+
+    def let_go():
+        """Whoever waits is let go in the end, so that the tests go on."""
+        while not ended.wait(8):
+            for path in made:
+                with contextlib.suppress(OSError):  # nobody has it open
+                    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+                    waited.append(path)
+
+    thread = threading.Thread(target=let_go, daemon=True)
+    thread.start()
+    yield make
+    ended.set()
+    thread.join()
+    assert [] == waited
+
+
 class CommandLine:
     """`luigi --module tests.small ...` with the small dataset's mirror, in a folder of its own."""
 
@@ -216,12 +242,23 @@ class Luigid:
 
     def __init__(self, log: Path) -> None:
         self.port = free_port()
-        with log.open("ab") as stream:
-            self.process = subprocess.Popen(
+        self.log = log
+        self.process = self._start()
+
+    def start_again(self) -> None:
+        """Kill it, and start another one in its place."""
+        self.process.kill()
+        self.process.wait()
+        self.process = self._start()
+        self.wait_until_it_answers()
+
+    def _start(self) -> subprocess.Popen:
+        with self.log.open("ab") as stream:
+            return subprocess.Popen(
                 [BIN / "luigid", "--address", "127.0.0.1", "--port", str(self.port)],
                 stdout=stream,
                 stderr=stream,
-                cwd=log.parent,
+                cwd=self.log.parent,
             )
 
     def wait_until_it_answers(self) -> None:

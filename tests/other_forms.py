@@ -55,7 +55,10 @@ def write_archives(name: str, directory: Path) -> Path:
 for _name, (_shape, _class_names) in FORMS.items():
     DATASETS[_name] = Dataset(
         _name,
-        *(Archive(archive, hashlib.sha256(content).hexdigest()) for archive, content in make_archives(_name).items()),
+        *(
+            Archive(archive, hashlib.sha256(content).hexdigest(), len(content))
+            for archive, content in make_archives(_name).items()
+        ),
         training_images=TRAINING,
         validation_images=VALIDATION,
         mirrors=("http://127.0.0.1:9/",),

@@ -45,7 +45,7 @@ ARCHIVES = _make_archives()
 
 SMALL = Dataset(
     "small",
-    *(Archive(name, hashlib.sha256(content).hexdigest()) for name, content in ARCHIVES.items()),
+    *(Archive(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in ARCHIVES.items()),
     training_images=500,
     validation_images=100,
     mirrors=("http://127.0.0.1:9/",),

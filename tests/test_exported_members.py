@@ -25,8 +25,8 @@ IMPORT = """
 import importlib, sys
 
 HEAVY = {
-    "boto3", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy", "pooch",
-    "sklearn", "tensorflow", "tqdm",
+    "boto3", "cryptography", "distributed", "google.cloud", "google.protobuf", "grpc", "jinja2", "matplotlib", "numpy",
+    "pooch", "sklearn", "tensorflow", "tqdm",
 }
 for module in sys.argv[1:]:
     importlib.import_module(module)
@@ -52,6 +52,7 @@ def test_the_public_names_are_these():
         "RemoveLabel",
         "RetireVersions",
         "RollBack",
+        "SignVersions",
         "TrainModel",
         "VerifyVersions",
         "WithdrawVersions",

@@ -1,6 +1,7 @@
 """From verified archives to arrays on disk that any number of processes map into memory and share."""
 
 import io
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -9,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.data.dataset import Archive, Dataset
-from tasks.data.idx import read_idx
+from tasks.data.idx import MOST_VALUES, parse_idx
 from tasks.errors import InvalidArchive
+
+KINDS = {"images": 2, "labels": 1}  # the arrays of a split, and how many dimensions they have
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,17 @@ class Splits:
 def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str, int]:
     """Decode the four archives and write the three splits into `directory` as six `.npy` files.
 
+    Each archive is read once: what is decoded are the very bytes that were held against its checksum.
+
     Returns:
         Split -> how many images it has.
 
     Raises:
-        InvalidArchive: a file is not IDX, or images and labels do not fit each other or the dataset.
+        InvalidArchive: a file has not the checksum that the dataset says, or is not IDX, or images and labels do not
+            fit each other or the dataset.
     """
-    images, labels = _read_pair(dataset, archives, dataset.train_images, dataset.train_labels)
     expected = dataset.training_images + dataset.validation_images
+    images, labels = _read_pair(dataset, archives, dataset.train_images, dataset.train_labels, expected)
     if len(labels) != expected:
         raise InvalidArchive(
             f"{archives / dataset.train_images.name}: {len(labels)} images, "
@@ -63,26 +69,48 @@ def write_arrays(dataset: Dataset, archives: Path, directory: Path) -> dict[str,
 
 
 def map_arrays(directory: Path) -> Splits:
-    """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes."""
+    """Map what `write_arrays` wrote; the arrays are read-only and their pages are shared between processes.
+
+    Raises:
+        InvalidArchive: a file is not one of these.
+    """
     found = directory.stat()
-    return _map(directory, (found.st_dev, found.st_ino, found.st_ctime_ns))
+    return _map_splits(directory, (found.st_dev, found.st_ino, found.st_ctime_ns))
 
 
 @lru_cache(maxsize=2)  # an engine is asked for the same again and again; a folder in its place is another one
-def _map(directory: Path, _: tuple[int, int, int]) -> Splits:
+def _map_splits(directory: Path, _: tuple[int, int, int]) -> Splits:
     def load(split: str) -> Split:
-        return Split(*(np.load(directory / f"{split}_{kind}.npy", mmap_mode="r") for kind in ("images", "labels")))
+        return Split(*(_map(directory / f"{split}_{kind}.npy", number) for kind, number in KINDS.items()))
 
     return Splits(training=load("training"), validation=load("validation"), test=load("test"))
 
 
+def _map(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    try:
+        values = np.load(path, mmap_mode="r")
+        if values.dtype != np.uint8 or values.ndim != dimensions:
+            raise ValueError(f"{values.dtype} of {values.ndim} dimensions")
+    except Exception as error:
+        raise InvalidArchive(
+            f"{path}: no array of a dataset ({type(error).__name__}: {error}); remove {path.parent} and run again: "
+            "the archives are decoded again"
+        ) from error
+    return values
+
+
 def _read_pair(
-    dataset: Dataset, archives: Path, images: Archive, labels: Archive
+    dataset: Dataset, archives: Path, images: Archive, labels: Archive, count: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other and the dataset."""
+    """Images as uint8 [n, 784] and labels as uint8 [n], checked against each other and the dataset.
+
+    Of more than `count` images, where that is known, nothing is unpacked.
+    """
     wanted = dataset.shape if dataset.shape[2] > 1 else dataset.shape[:2]  # grey images are written without channels
-    pixels = read_idx(archives / images.name, dimensions=1 + len(wanted))  # (n, 28, 28)
-    classes = read_idx(archives / labels.name, dimensions=1)  # (n,)
+    most = MOST_VALUES if count is None else count * math.prod(wanted)
+    source = str(archives / images.name)
+    pixels = parse_idx(images.read(archives), dimensions=1 + len(wanted), source=source, most=most)  # (n, 28, 28)
+    classes = parse_idx(labels.read(archives), dimensions=1, source=str(archives / labels.name))  # (n,)
     if pixels.shape[1:] != wanted:
         found, declared = ("x".join(map(str, shape)) for shape in (pixels.shape[1:], wanted))
         raise InvalidArchive(

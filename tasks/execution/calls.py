@@ -48,13 +48,20 @@ _nursery: socket.socket | None = None  # one for this process and all that it fo
 _known: list[dict[str, Any]] = []  # what was registered when it was forked
 
 
-def start() -> None:
+def start(cluster: str | None = None) -> None:
     """Let TensorFlow's import begin beside what this process does next; does nothing while there is a nursery.
+
+    Where a Dask cluster computes (the address of its scheduler), there is none, and its client is imported instead.
 
     To be called before this process forks those that will call. A nursery that was forked before something was
     registered, as in a notebook, knows nothing of it: another one takes its place.
     """
     global _nursery, _known
+    if cluster is not None:
+        from tasks.execution import dask_cluster  # once, for all that this process forks
+
+        dask_cluster.prepare()
+        return
     if "tensorflow" in sys.modules:
         return
     registered = [dict(registry) for registry in (ARCHITECTURES, DATASETS, OPTIMIZERS)]
@@ -80,22 +87,34 @@ def start() -> None:
 
 
 def run(
-    function: Callable[..., Any], /, *arguments: Any, threads: int, report: Report | None = None, **keywords: Any
+    function: Callable[..., Any],
+    /,
+    *arguments: Any,
+    threads: int,
+    report: Report | None = None,
+    cluster: str | None = None,
+    **keywords: Any,
 ) -> Any:
-    """Call `function(*arguments, **keywords)` in an engine and return what it returns.
+    """Call `function(*arguments, **keywords)` in an engine, or on a Dask cluster, and return what it returns.
 
     Args:
         function: a function of a module; it, its arguments and what it returns are pickled.
         arguments: its positional arguments.
         threads: TensorFlow's threads in the engine; part of what shapes the bits.
         report: called with whatever the function gives to its keyword argument `report`; not handed on if None.
+        cluster: the address of a Dask scheduler, whose workers compute; see `tasks.execution.dask_cluster`.
         keywords: its other keyword arguments.
 
     Raises:
         EngineEnded: the engine was killed, or crashed.
+        ClusterFailed: the cluster could not compute it.
         ComputationFailed: the function raised an exception that neither Python nor this package defines.
         Exception: whatever else it raised.
     """
+    if cluster is not None:
+        from tasks.execution import dask_cluster
+
+        return dask_cluster.run(cluster, function, arguments, keywords, threads=threads, report=report)
     if "tensorflow" in sys.modules:  # a process that has used it cannot be forked, and needs no other to compute
         return _run_here(partial(function, *arguments, **keywords), threads, report)
     ours, theirs = socket.socketpair()

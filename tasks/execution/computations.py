@@ -142,16 +142,21 @@ def form_of(dataset: str) -> Form:
 
 
 def verify_tree(
-    base_path: Path, versions: Collection[int], *, promoted: Mapping[int, Files], report: Report
+    base_path: Path,
+    versions: Collection[int],
+    *,
+    promoted: Mapping[int, Files],
+    public_key: Path | None = None,
+    report: Report,
 ) -> tuple[list[Fault], list[Verified]]:
     """Verify a base path: what is wrong with its entries, and each version; see `savedmodel.verification`."""
     from tasks.savedmodel import verification
 
-    return verification.verify_tree(base_path, versions, report=report, promoted=promoted)
+    return verification.verify_tree(base_path, versions, report=report, promoted=promoted, public_key=public_key)
 
 
-def verify_version(directory: Path, promoted: Files | None = None) -> Verified:
+def verify_version(directory: Path, promoted: Files | None = None, public_key: Path | None = None) -> Verified:
     """Verify one version: files, both loaders, warm-up, golden answers, signatures."""
     from tasks.savedmodel import verification
 
-    return verification.verify_version(directory, promoted)
+    return verification.verify_version(directory, promoted, public_key)

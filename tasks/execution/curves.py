@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tasks.storage.files import read_regular
+from tasks.storage.json_text import parse_json
+
 CURVE = "curve.json"
 
 
@@ -34,12 +37,13 @@ def read_curve(segment: Path) -> Curve | None:
     start, seconds, points = int(segment.name), 0.0, list[tuple[int, float]]()
     while start:
         try:
-            found = Curve(**json.loads((segment.with_name(str(start)) / CURVE).read_bytes()))
-            points[:0] = [(int(done), float(loss)) for done, loss in found.points]
-            seconds += found.seconds
+            found = Curve(**parse_json(read_regular(segment.with_name(str(start)) / CURVE)))
+            more = [(int(done), float(loss)) for done, loss in found.points]
+            before, took = int(found.start), float(found.seconds)
         except (OSError, ValueError, TypeError):
             break
-        if not 0 <= found.start < start:
+        if not 0 <= before < start or took < 0 or not all(before <= done <= start for done, _ in more):
             break
-        start = found.start
+        points[:0] = more
+        start, seconds = before, seconds + took
     return Curve(start, seconds, tuple(points)) if points else None

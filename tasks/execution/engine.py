@@ -13,9 +13,11 @@ import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tasks.execution.calls import ComputationFailed
 
@@ -71,29 +73,22 @@ def live(channel: socket.socket, threads: int, stderr: int, failure: Exception |
                 answered = threading.Event()
                 ends = os.dup(descriptors[0]), channel.fileno()
                 threading.Thread(target=_end_with, args=(ends, answered), daemon=True).start()
-                answer = _answer(connection, failure)
+                answered_with = answer(partial(_compute, connection, failure))
                 answered.set()
                 with contextlib.suppress(ConnectionError):  # with the nursery gone, the caller still gets its answer
                     channel.send(b"idle")
                 with contextlib.suppress(ConnectionError):
-                    connection.send_bytes(answer)
+                    connection.send_bytes(answered_with)
     except BaseException:  # noqa: BLE001 - nobody else will tell
         traceback.print_exc()
     finally:
         os._exit(1)
 
 
-def _answer(connection: Connection, failure: Exception | None) -> bytes:
+def answer(compute: Callable[[], Any]) -> bytes:
+    """What `compute` returns, or what it raises in a form that can travel: pickled, with a word that says which."""
     try:
-        if failure is not None:
-            raise failure
-        function, arguments, keywords, reports = pickle.loads(connection.recv_bytes())  # noqa: S301 - from who forked this
-        if reports:
-            keywords["report"] = lambda *told: connection.send(("report", told))
-        result = function(*arguments, **keywords)
-        with contextlib.suppress(OSError):  # nobody reads it any more
-            sys.stdout.flush()
-        return pickle.dumps(("result", result))
+        return pickle.dumps(("result", compute()))
     except Exception as error:  # noqa: BLE001 - the caller raises it
         text = "".join(traceback.format_exception(error))
         error.__cause__ = error.__context__ = None  # tblib, where it is installed, pickles them; gRPC's cannot be
@@ -104,6 +99,18 @@ def _answer(connection: Connection, failure: Exception | None) -> bytes:
                 return sent
         name = f"{type(error).__module__}.{type(error).__qualname__}"
         return pickle.dumps(("failed", (ComputationFailed(f"{name}: {error}"), text)))
+
+
+def _compute(connection: Connection, failure: Exception | None) -> Any:
+    if failure is not None:
+        raise failure
+    function, arguments, keywords, reports = pickle.loads(connection.recv_bytes())  # noqa: S301 - from who forked this
+    if reports:
+        keywords["report"] = lambda *told: connection.send(("report", told))
+    result = function(*arguments, **keywords)
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        sys.stdout.flush()
+    return result
 
 
 def _end_with(ends: tuple[int, int], answered: threading.Event) -> None:

@@ -19,6 +19,8 @@ from tasks.serving import policy
 from tasks.serving.config_file import find_model, labels, read_config
 from tasks.serving.foreign import read_records
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
+from tasks.storage.json_text import parse_json
 from tasks.versions.manifest import made_with, read_manifest
 from tasks.versions.tree import QUARANTINED, WARNING, Fault, Verified, find_versions, version_number
 
@@ -108,7 +110,7 @@ def _ask(
     """Split -> scores, images in a request -> seconds; or why there are none."""
     try:
         file = kept / f"{_identity(directory, threads)}.json"
-        latencies = {} if measure_again else _read(file)
+        latencies = {} if measure_again else read_latencies(file)
         scores, measured = calls.run(
             ask_version, directory, arrays_directory, classes=classes, timed=not latencies, threads=threads
         )
@@ -127,9 +129,10 @@ def _identity(directory: Path, threads: int) -> str:
     return digest([files, threads, tensorflow, socket.gethostname(), os.uname().machine])
 
 
-def _read(path: Path) -> dict[int, float]:
+def read_latencies(path: Path) -> dict[int, float]:
     """What was kept; nothing where nothing readable was."""
     try:
-        return {int(batch): float(seconds) for batch, seconds in json.loads(path.read_bytes()).items()}
+        kept = {int(batch): float(seconds) for batch, seconds in parse_json(read_regular(path)).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+    return kept if all(batch > 0 and seconds >= 0 for batch, seconds in kept.items()) else {}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.errors import TrainingFailed
 from tasks.model.training import AVERAGE, State
 
 STATE = "state.npz"
@@ -15,9 +16,16 @@ def save_state(directory: Path, state: State) -> None:
 
 
 def load_state(directory: Path) -> State:
-    """Read what `save_state` wrote."""
-    with np.load(directory / STATE) as archive:
-        return {name: archive[name] for name in archive.files}
+    """Read what `save_state` wrote; raises TrainingFailed where that cannot be read."""
+    path = directory / STATE
+    try:
+        with path.open("rb") as stream, np.load(stream) as archive:
+            return {name: archive[name] for name in archive.files}
+    except Exception as error:  # NumPy and zipfile raise a dozen kinds, and MemoryError, on bytes of other people
+        raise TrainingFailed(
+            f"{path}: no state of a training ({type(error).__name__}: {error}); "
+            f"remove {directory} and run again: the segment is trained anew"
+        ) from error
 
 
 def load_weights(directory: Path) -> State:

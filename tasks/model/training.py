@@ -10,7 +10,7 @@ Tried on 2 cores, for 1000 iterations of softmax (NumPy alone needs 0.07 to 0.08
 - one `session.run` with a feed_dict an iteration: 0.4 s;
 - a functional loop in a Session: 0.077 s, 0.065 s to build, 0.065 s for its first run;
 - the loop as nodes of the graph (what is here): 0.071 s, 0.050 s to build, 0.055 s for its first run;
-- with the gradient of the weights by way of its transpose (see below): 0.063 instead of 0.079 s, the same bits;
+- with the gradient of the weights by way of its transpose (`gradients`): 0.063 instead of 0.079 s, the same bits;
 - TensorFlow's graph optimizer on: no faster, and 0.03 s more for each new session; so it is off;
 - XLA (auto-clustering): 0.2 s, and 9 s to compile for each new number of iterations;
 - images copied into memory instead of mapped: no faster, for TensorFlow reads a fed array where it lies;
@@ -26,11 +26,11 @@ from functools import lru_cache
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.python.framework import ops
 
 from tasks.errors import TrainingFailed
 from tasks.model import schedules
 from tasks.model.architectures import Architecture, Weights, find_architecture
+from tasks.model.gradients import PRODUCT
 from tasks.model.images import Form
 from tasks.model.optimizers import OPTIMIZERS
 from tasks.recipes.recipe import Recipe
@@ -39,7 +39,6 @@ tf1 = tf.compat.v1
 
 FIRST_CALL = 100  # iterations; doubled until a call takes half a second
 LONGEST_CALL_SECONDS = 0.5
-NARROW, LEAST_ROWS, MOST_COLUMNS = "MatMulByNarrowMatrix", 512, 16  # of one: what it saves is worth it from here on
 AVERAGE = "/average"  # behind the name of a weight: its average over the training
 
 State = Mapping[str, NDArray[np.float32]]
@@ -124,7 +123,7 @@ class TrainingLoop:
         self.fan_in: dict[str, int] = {}
         self.variables: dict[str, tf.Variable] = {}
         self.graph = tf.Graph()
-        gradients = self.graph.gradient_override_map({"MatMul": NARROW})
+        gradients = self.graph.gradient_override_map({"MatMul": PRODUCT})
         with self.graph.as_default(), _loops_in_the_graph(), gradients:
             self._build(architecture, optimizer_name, form)
         self.session = tf1.Session(graph=self.graph)
@@ -226,25 +225,6 @@ class TrainingLoop:
             name, shape, tf.float32, initializer=tf1.zeros_initializer(), use_resource=True
         )
         return self.variables[name]
-
-
-@tf.RegisterGradient(NARROW)
-def _gradients_of_product(product: tf.Operation, gradient: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The gradient of a product by a long and narrow matrix, by way of its transpose: half the time.
-
-    For TensorFlow's own, all images of the batch are packed anew, column by column. The bits are the same for the
-    softmax and batches of 50, not for every size.
-    """
-    inputs, weights = product.inputs
-    turned = product.get_attr("transpose_a") or product.get_attr("transpose_b")
-    rows, columns = weights.shape
-    if turned or rows is None or columns is None or rows < LEAST_ROWS or columns > MOST_COLUMNS:
-        usual: tuple[tf.Tensor, tf.Tensor] = ops.gradient_registry.lookup("MatMul")(product, gradient)
-        return usual
-    return (
-        tf.matmul(gradient, weights, transpose_b=True),
-        tf.transpose(tf.matmul(gradient, inputs, transpose_a=True)),
-    )
 
 
 @lru_cache(maxsize=4)

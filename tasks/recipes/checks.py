@@ -23,7 +23,7 @@ class Check:
         """The value of what is called `name`; raises InvalidParameter, whose text begins with `where`."""
         try:
             return self.read(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             allowed = f"{self.allowed()}{did_you_mean(value, self.names)}"
             raise InvalidParameter(f"{where}{name} = {value!r}: allowed is {allowed}") from None
 

@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tasks.errors import ExportFailed
 from tasks.savedmodel.signatures import TAGS
+from tasks.storage.files import find_irregular, read_regular
 
 INDEX = Path("variables", "variables.index")
 VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
@@ -27,6 +28,7 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
 
     That includes variables.index, which the loader overlooks.
     """
+    check_regular(directory)
     said = load_by_c(directory, tags)
     if said:
         if "meta graph def matching" in said:
@@ -36,6 +38,12 @@ def check_loads(directory: Path, tags: Sequence[str] = TAGS) -> None:
         raise ExportFailed(
             f"{directory}: {INDEX.as_posix()} is missing; the server would load it, and every request would fail"
         )
+
+
+def check_regular(directory: Path) -> None:
+    """Make sure that TensorFlow, which opens what it finds, finds no FIFO to wait for; raises ExportFailed."""
+    if found := find_irregular(directory):
+        raise ExportFailed(f"{found}: not a regular file; TensorFlow would wait for it for ever. Remove it")
 
 
 def load_by_c(directory: Path, tags: Sequence[str]) -> str | None:
@@ -64,7 +72,7 @@ def read_meta_graph(directory: Path, tags: Sequence[str] = TAGS) -> Any:
     """The MetaGraphDef that is served, read without loading it; raises ExportFailed."""
     path = directory / "saved_model.pb"
     try:
-        saved_model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+        saved_model = saved_model_pb2.SavedModel.FromString(read_regular(path))
     except OSError as error:
         raise ExportFailed(f"{path}: {error.strerror}") from error
     except DecodeError as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.errors import ExportFailed
 from tasks.model.tensorflow_setup import in_this_thread
+from tasks.savedmodel.cpp_loader import check_regular
 from tasks.savedmodel.signatures import (
     CLASSIFY_SIGNATURE,
     PREDICT_SIGNATURE,
@@ -73,6 +74,7 @@ def load_saved_model(
     Raises:
         ExportFailed: it does not load, or a required signature is missing.
     """
+    check_regular(directory)
     try:
         path = directory / "saved_model.pb"
         graph = _graph_of(path.read_bytes() if path.is_file() else b"")

@@ -17,7 +17,8 @@ from tasks.savedmodel.replay import PREDICT
 from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
-from tasks.versions.manifest import MANIFEST, Files, read_manifest
+from tasks.versions import signing
+from tasks.versions.manifest import MANIFEST, Files, find_harmful_names, read_manifest
 from tasks.versions.tree import (
     ERROR,
     NOTE,
@@ -40,10 +41,12 @@ def verify_tree(
     report: Callable[[float, str], None] = lambda *_: None,
     *,
     promoted: Mapping[int, Files] = MappingProxyType({}),
+    public_key: Path | None = None,
 ) -> tuple[list[Fault], list[Verified]]:
     """Verify a base path: what is wrong with its entries, and each version (or those of `versions`) in order.
 
-    `promoted` has the files of versions that were made elsewhere, as they were when they were promoted.
+    `promoted` has the files of versions that were made elsewhere, as they were when they were promoted. With a key,
+    each has to be signed by that.
     """
     served, faults, verified = served_names(base_path), lint_names(base_path), []
     wanted = {number: name for number, name in served.items() if not versions or number in versions}
@@ -51,9 +54,10 @@ def verify_tree(
     folders = [base_path / name for name in wanted.values() if (base_path / name).is_dir()]
     for index, folder in enumerate(folders):
         report(index / len(folders), f"{index} of {len(folders)} versions verified")
-        verified.append(verify_version(folder, promoted.get(version_number(folder.name) or 0)))
+        verified.append(verify_version(folder, promoted.get(version_number(folder.name) or 0), public_key))
     newest = served[max(served)] if served else ""
-    if newest in wanted.values() and not any(version.loads for version in verified if version.name == newest):
+    loads = [version.loads for version in verified if version.name == newest]
+    if newest in wanted.values() and loads not in ([True], [None]):
         faults.append(
             Fault(
                 newest,
@@ -64,26 +68,35 @@ def verify_tree(
     return faults, verified
 
 
-def verify_version(directory: Path, promoted: Files | None = None) -> Verified:
+def verify_version(directory: Path, promoted: Files | None = None, public_key: Path | None = None) -> Verified:
     """Verify files, both loaders, warm-up, golden answers and signatures; whatever is wrong becomes a fault.
 
-    The files are held against its manifest, those of a version without one against `promoted`.
+    The files are held against its manifest, those of a version without one against `promoted`. A model is a program:
+    one with links to other places is not loaded, nor, with a key, one whose every byte is not signed.
     """
     manifest = read_manifest(directory)
-    found = _Faults(directory.name)
+    found, has_links = _Faults(directory.name), False
+    if public_key is not None and (flaw := signing.find_flaw(directory, public_key)):
+        found.add(ERROR, f"{flaw}; it was not loaded")
+        return Verified(directory.name, manifest, tuple(found.faults), loads=None)
     if manifest is not None:
         with found.as_error(directory):
             if manifest.model_version != version_number(directory.name):
                 found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
-            _check_files(found, directory, manifest.files, "its manifest")
+            if harm := next(find_harmful_names(manifest.files), None):
+                found.add(ERROR, harm)
+            has_links = _check_files(found, directory, manifest.files, "its manifest")
     elif (directory / MANIFEST).exists():
         found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
     elif promoted is not None:
         found.add(NOTE, "was made elsewhere, and promoted: foreign.json has its checksums")
         with found.as_error(directory):
-            _check_files(found, directory, promoted, "foreign.json")
+            has_links = _check_files(found, directory, promoted, "foreign.json")
     else:
         found.add(NOTE, "was made elsewhere: there are no checksums to compare with")
+    if has_links or (public_key is not None and found.faults):  # a file that was added may be one that is loaded
+        found.add(ERROR, f"was not loaded: {'it has links' if has_links else 'not all of it is signed'}")
+        return Verified(directory.name, manifest, tuple(found.faults), loads=None)
     loads = False
     with found.as_error(directory):
         check_loads(directory)
@@ -120,9 +133,12 @@ class _Faults:
             self.add(ERROR, f"cannot be checked further: {type(error).__name__}: {first}")
 
 
-def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> None:
-    for fault in compare_files(directory.name, files, checksums.list_files(directory), source):
+def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> bool:
+    """Compare the files with what is said of them; gives whether there are links among them."""
+    here = checksums.list_files(directory)
+    for fault in compare_files(directory.name, files, here, source):
         found.add(fault.severity, fault.message)
+    return any("link" in entry for entry in here.values())
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from tasks.errors import InvalidServingConfig
 from tasks.storage import publishing
+from tasks.storage.files import read_regular
 
 BY_HAND = ".by-hand"
 QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
@@ -21,7 +22,7 @@ QUOTED = re.compile(r'"(?:\\.|[^"\\\n])*"' + "|" + r"'(?:\\.|[^'\\\n])*'")
 def read_config(path: Path) -> Any:
     """The ModelServerConfig in `path`, an empty one where there is no file; raises InvalidServingConfig."""
     try:
-        return parse_config(path.read_bytes(), str(path))
+        return parse_config(read_regular(path), str(path))
     except FileNotFoundError:
         return _empty_config()
     except OSError as error:
@@ -33,11 +34,17 @@ def parse_config(text: bytes, where: str) -> Any:
     from google.protobuf import text_format
 
     try:
-        return text_format.Parse(text.decode(), _empty_config())
+        config = text_format.Parse(text.decode(), _empty_config())
     except UnicodeDecodeError as error:
         raise InvalidServingConfig(f"{where}: cannot be read: {error}") from error
     except text_format.ParseError as error:
         raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: line {error}") from error
+    except RecursionError as error:
+        raise InvalidServingConfig(f"{where}: no ModelServerConfig in text format: nested too deeply") from error
+    for entry in config.model_config_list.config:
+        if "\0" in entry.base_path:
+            raise InvalidServingConfig(f"{where}: model {entry.name!r}: no base_path has a NUL in it")
+    return config
 
 
 def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) -> None:
@@ -54,7 +61,7 @@ def write_config(path: Path, config: Any, *, before_rename: Callable[[], None]) 
     text: str = text_format.MessageToString(config, as_utf8=True)
     if text_format.Parse(text, _empty_config()) != config:
         raise InvalidServingConfig(f"{path}: what would be written does not read back the same; left as it is")
-    if path.exists() and "#" in QUOTED.sub("", (former := path.read_bytes()).decode()):
+    if path.exists() and "#" in QUOTED.sub("", (former := read_regular(path)).decode()):
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         publishing.publish_file(path.with_name(f"{path.name}.{stamp}{BY_HAND}"), former)
     publishing.publish_file(path, text.encode(), before_rename=before_rename)

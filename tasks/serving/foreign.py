@@ -13,6 +13,8 @@ from typing import Any
 from tasks.errors import InvalidReleaseLog, ReleaseRefused
 from tasks.serving.transaction import ServedModel
 from tasks.storage import checksums, publishing
+from tasks.storage.files import read_regular
+from tasks.storage.json_text import parse_json
 from tasks.versions.manifest import MANIFEST, Files, read_manifest
 
 
@@ -53,6 +55,8 @@ def admit(served: ServedModel, version: int, *, is_allowed: bool) -> Callable[[]
             "--allow-foreign takes its checksums now, and promotes it"
         )
     files = checksums.list_files(directory)
+    if links := [name for name, entry in files.items() if "link" in entry]:
+        raise ReleaseRefused(f"{directory}: {links[0]} is a link; its bytes belong to another place")
     return lambda: _record(served, version, files)
 
 
@@ -65,14 +69,15 @@ def _record(served: ServedModel, version: int, files: Files) -> None:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_bytes())
-        if not all(
-            int(version) and dict(files) for versions in content.values() for version, files in versions.items()
-        ):
-            raise ValueError("a version without files")
+        content = parse_json(read_regular(path))
+        for version, files in (entry for versions in content.values() for entry in versions.items()):
+            if not int(version) or not files:
+                raise ValueError("a version without files")
+            if any(type(entry["bytes"]) is not int or not isinstance(entry["sha256"], str) for entry in files.values()):
+                raise ValueError(f"files of version {version} without their sizes and checksums")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise InvalidReleaseLog(f"{path}: not a record of versions made elsewhere ({error}); put it aside") from error
     return dict(content)
 

@@ -20,6 +20,8 @@ from tasks.errors import InvalidReleaseLog
 from tasks.serving.config_file import labels, read_config
 from tasks.storage import locks, publishing
 from tasks.storage.disk_errors import explain_os_errors
+from tasks.storage.files import read_regular
+from tasks.storage.json_text import parse_json
 
 Read = Callable[[Path], Any]  # a config file's path -> its ModelServerConfig
 
@@ -48,13 +50,23 @@ class Move:
 
     @classmethod
     def from_line(cls, line: str) -> Move:
-        """Read a line; raises ValueError, KeyError, TypeError or AttributeError if it is not a line of this log."""
-        entry = json.loads(line)
+        """Read a line; raises ValueError, KeyError, TypeError, AttributeError or OverflowError if it is none."""
+        entry = parse_json(line)
         entry["before"], entry["after"] = entry.pop("from"), entry.pop("to")
         if any(type(entry[end]) not in {int, type(None)} for end in ("before", "after")):
             raise ValueError("from and to must be versions, or null")
-        datetime.fromisoformat(entry["when"])
-        return cls(**entry)
+        if datetime.fromisoformat(entry["when"]).timestamp() < 0:
+            raise ValueError("when must be a time since 1970")
+        move = cls(**entry)
+        texts = {name: value for name, value in asdict(move).items() if name not in {"before", "after"}}
+        if move.label is None:
+            del texts["label"]
+        for name, text in texts.items():
+            if not isinstance(text, str) or "\0" in text:
+                raise ValueError(f"{name} must be text")
+        if move.config in {"", ".", ".."} or "/" in move.config:  # it is read, beside the log and nowhere else
+            raise ValueError("config must be the name of a file")
+        return move
 
 
 class ReleaseLog:
@@ -84,11 +96,7 @@ class ReleaseLog:
         """Add lines for moves that are about to be made, in the order in which they will be; to be called locked."""
         if moves:
             now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
-            with explain_os_errors(self.path), self.path.open("ab") as stream:
-                stream.write("".join(replace(move, when=now).as_line() + "\n" for move in moves).encode())
-                stream.flush()  # all of it, or an error
-                os.fsync(stream.fileno())
-            publishing.flush(self.path.parent)
+            publishing.append_line(self.path, "\n".join(replace(move, when=now).as_line() for move in moves), safe=True)
 
     def cut_off_void(self, read: Read = read_config) -> list[Move]:
         """Cut off lines of moves that were not made, and part of a line, and give the rest; to be called locked."""
@@ -99,8 +107,8 @@ class ReleaseLog:
     def cut_off(self, size: int) -> None:
         """Cut off what comes after that many bytes; to be called locked."""
         if self.size() > size:
-            os.truncate(self.path, size)
-            publishing.flush(self.path)
+            with explain_os_errors(self.path):
+                publishing.cut_off(self.path, size)
 
     def size(self) -> int:
         """How many bytes the log has."""
@@ -109,8 +117,8 @@ class ReleaseLog:
     def _read(self, read: Read) -> list[tuple[bytes, Move]]:
         """The lines and what they tell, without those at the end of the last transaction that did not take place."""
         content = b""
-        with contextlib.suppress(FileNotFoundError):
-            content = self.path.read_bytes()
+        with explain_os_errors(self.path), contextlib.suppress(FileNotFoundError):
+            content = read_regular(self.path, follow=False)
         lines = content.split(b"\n")[:-1]  # one without an end is still being written, or never will be
         told = [(line, self._parse(number, line)) for number, line in enumerate(lines, 1)]
         last = told[-1][1].when if told else ""
@@ -137,7 +145,7 @@ class ReleaseLog:
     def _parse(self, number: int, line: bytes) -> Move:
         try:
             return Move.from_line(line.decode(errors="surrogateescape"))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise InvalidReleaseLog(
                 f"{self.path}, line {number}: not a line of this log ({error}); nothing was changed. "
                 "Take the line out, or put the file aside"

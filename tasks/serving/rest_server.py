@@ -1,6 +1,7 @@
 """A model server's REST port (`--rest_api_port`)."""
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from tasks.errors import RolloutFailed
 from tasks.serving import servers
 from tasks.serving.servers import VersionStatus
+from tasks.storage.json_text import parse_json
 from tasks.versions.golden import Rows, rows_of
 
 NOT_FOUND = 404
@@ -54,6 +56,7 @@ class RestServer:
             try:
                 with requests.Session() as session:
                     session.trust_env = False  # past any proxy
+                    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
                     session.get_redirect_target = lambda _: None  # or a redirection's body is read without a cap
                     with session.request(method, self.address + path, **given) as response:
                         answers.append((response.status_code, response.raw.read(LARGEST_ANSWER, decode_content=True)))
@@ -69,7 +72,7 @@ class RestServer:
             raise RolloutFailed(f"{self.address}: does not answer: {_reason(answer)}") from answer
         status, content = answer
         try:
-            return status, json.loads(content)
+            return status, parse_json(content, finite=False)  # a server writes NaN and Infinity as they are
         except ValueError:
             return status, content[:100].decode(errors="replace")
 

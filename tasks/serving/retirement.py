@@ -14,6 +14,7 @@ from tasks.serving.promotion import check_fit
 from tasks.serving.transaction import ServedModel
 from tasks.storage import publishing
 from tasks.storage.disk_errors import check_writable, explain_os_errors
+from tasks.versions.signing import signature_path
 from tasks.versions.tree import find_versions
 
 MIB = 1 << 20
@@ -67,6 +68,7 @@ def _newest_good(served: ServedModel) -> int | None:
 def _remove(base_path: Path, versions: Iterable[int]) -> None:
     with explain_os_errors(base_path):
         for version in versions:
+            signature_path(base_path / str(version)).unlink(missing_ok=True)  # first, so that none is left alone
             if os.path.lexists(base_path / str(version)):  # or somebody has removed it meanwhile
                 publishing.take_away(base_path / str(version))
         publishing.flush(base_path)

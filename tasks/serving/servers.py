@@ -3,6 +3,7 @@
 Every call has a deadline, and whatever goes wrong becomes one line that names the server.
 """
 
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,10 +70,19 @@ def _find_server(address: str) -> ModelServer:
     from tasks.serving.grpc_server import GrpcServer
     from tasks.serving.rest_server import RestServer
 
-    found = re.fullmatch(r"(https?://)?(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?(/?)", address)
-    if found and int(found[2] or 0) < 1 << 16:
+    name = r"(?!-)[\w-]{1,63}(?:\.[\w-]{1,63})*\.?"
+    found = re.fullmatch(rf"(https?://)?(?:{name}|\[([0-9a-fA-F:.]+)\])(?::([0-9]{{1,5}}))?(/?)", address)
+    if found and int(found[3] or 0) < 1 << 16 and (found[2] is None or _is_ipv6(found[2])):
         if found[1]:
             return RestServer(address.rstrip("/"))
-        if found[2] and not found[3]:
+        if found[3] and not found[4]:
             return GrpcServer(address)
     raise InvalidParameter(f"server {address!r}: allowed is {ALLOWED}")
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True

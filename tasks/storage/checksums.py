@@ -5,29 +5,45 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
+from tasks.storage.files import open_regular, read_regular
+from tasks.storage.json_text import parse_json
+
 CHECKSUMS = "checksums.json"
 
 
 def sha256(path: Path) -> str:
     """The SHA-256 of a file, as 64 lower-case hexadecimal digits."""
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def list_files(directory: Path) -> dict[str, dict[str, int | str]]:
-    """Every file below `directory`: its path with '/' -> {'bytes': size, 'sha256': digest}, sorted by path."""
-    files = sorted(path for path in directory.rglob("*") if path.is_file())
-    return {
-        path.relative_to(directory).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in files
-    }
+    """Every file below `directory`: its path with '/' -> {'bytes': size, 'sha256': digest}, sorted by path.
+
+    A link is not followed, as its bytes belong to another place: it is {'link': where it points to}.
+    """
+    found: dict[str, dict[str, int | str]] = {}
+    for path in sorted(directory.rglob("*")):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink():
+            found[name] = {"link": str(path.readlink())}
+        elif path.is_file():
+            found[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    return found
 
 
 def seal(directory: Path) -> None:
     """Add `checksums.json`, which lets `is_intact` tell whether anything changed since."""
-    (directory / CHECKSUMS).write_text(json.dumps(list_files(directory), indent=1) + "\n", encoding="utf-8")
+    (directory / CHECKSUMS).write_bytes(format_seal(directory))
+
+
+def format_seal(directory: Path) -> bytes:
+    """What `seal` writes into a folder: the checksums of all that is in it but the seal itself."""
+    files = {name: entry for name, entry in list_files(directory).items() if name != CHECKSUMS}
+    return (json.dumps(files, indent=1) + "\n").encode()
 
 
 def is_intact(directory: Path, *, remember: bool = False) -> bool:
@@ -36,13 +52,13 @@ def is_intact(directory: Path, *, remember: bool = False) -> bool:
     With `remember`, the contents are read once a process, for as long as no file gets another size or time.
     """
     try:
-        files = []
-        for name, entry in json.loads((directory / CHECKSUMS).read_text(encoding="utf-8")).items():
+        files, sealed = [], parse_json(read_regular(directory / CHECKSUMS))
+        for name, entry in sealed.items():
             stat = (directory / name).stat()
             if stat.st_size != entry["bytes"]:
                 return False
             files.append((str(directory / name), str(entry["sha256"]), stat.st_mtime_ns, stat.st_ino))
-        return (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
+        return bool(sealed) and (_have_contents if remember else _have_contents.__wrapped__)(tuple(files))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 

@@ -13,6 +13,9 @@ PLACE_ERRORS = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _FULL),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _CLOSED),
     **dict.fromkeys((errno.EIO, errno.ENAMETOOLONG), "choose another place"),
+    **dict.fromkeys((errno.ENOLCK, errno.EOPNOTSUPP), "choose a place whose file system has locks (flock)"),
+    **dict.fromkeys((errno.ELOOP, errno.ENXIO), "no link, FIFO or device is used there; remove it"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
 }
 
 

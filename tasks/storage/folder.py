@@ -3,16 +3,21 @@
 import contextlib
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.errors import BucketFailed
 from tasks.storage import checksums, publishing
+from tasks.storage.files import open_regular
 from tasks.storage.object_store import BLOCK, Entry
 
 
 class FolderStore:
-    """See `tasks.storage.object_store.ObjectStore`; like a bucket, the folder has to be there."""
+    """See `tasks.storage.object_store.ObjectStore`; like a bucket, the folder has to be there.
+
+    Only files are objects, and no link below the folder is followed: it could lead out of it.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -26,24 +31,28 @@ class FolderStore:
             for name in sorted(files):
                 key = Path(folder, name).relative_to(self._root).as_posix()
                 try:
-                    if key.startswith(prefix):
-                        yield Entry(key, Path(folder, name).stat().st_size)
+                    if key.startswith(prefix) and stat.S_ISREG((found := Path(folder, name).lstat()).st_mode):
+                        yield Entry(key, found.st_size)
                 except FileNotFoundError:
                     continue  # it went meanwhile
 
     def head(self, key: str) -> Entry | None:
         try:
-            return Entry(key, (self._root / key).stat().st_size, sha256=checksums.sha256(self._root / key))
+            path = self._find(key)
+            return Entry(key, path.stat().st_size, sha256=checksums.sha256(path))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def get(self, key: str) -> Iterator[bytes]:
-        with (self._root / key).open("rb") as stream:
+        path = self._find(key)
+        if path.exists() and not path.is_file():
+            raise FileNotFoundError(path)  # a folder or a FIFO is no object
+        with open_regular(path, follow=False) as stream:
             while block := stream.read(BLOCK):
                 yield block
 
     def create(self, key: str, path: Path, *, sha256: str, replace: bool = False) -> bool:
-        target = self._root / key
+        target = self._find(key)
         with publishing.scratch_directory(target) as aside:
             copy = aside / target.name
             shutil.copyfile(path, copy)
@@ -59,8 +68,17 @@ class FolderStore:
         return True
 
     def delete(self, key: str) -> None:
-        target = self._root / key
+        target = self._find(key)
         target.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a server takes an empty folder with a number for a version
             for folder in [parent for parent in target.parents if self._root in parent.parents]:
                 folder.rmdir()
+
+    def _find(self, key: str) -> Path:
+        """Where an object lies, or would; raises BucketFailed where a link would lead."""
+        path = self._root
+        for part in key.split("/"):
+            path /= part
+            if path.is_symlink():
+                raise BucketFailed(f"{self.url}/{key}: {path} is a link, which is not followed; remove it")
+        return path

@@ -6,11 +6,18 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# No link is followed, or a lock would be taken (and a file made) elsewhere; nothing waits for a FIFO's other end
+_AS_IT_IS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Wait for the lock of a file, which is made if it is not there, and hold it for as long as the block runs."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    """Wait for the lock of a file, which is made if it is not there, and hold it for as long as the block runs.
+
+    Raises:
+        OSError: it is a link or no file, or its file system has no locks.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | _AS_IT_IS, 0o666)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -19,14 +26,20 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def try_lock(path: Path) -> int | None:
-    """A descriptor that holds the lock of a file or folder, or None where another process does or it is gone."""
+    """A descriptor that holds the lock of a file or folder, or None where another process does or it is gone.
+
+    Raises:
+        OSError: it may not be read, is a link, or its file system has no locks.
+    """
     try:
-        handle = os.open(path, os.O_RDONLY)
-    except OSError:
+        handle = os.open(path, os.O_RDONLY | _AS_IT_IS)
+    except FileNotFoundError:
         return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(handle)
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return handle

@@ -64,12 +64,30 @@ def parse_url(text: str) -> str:
     if not mark or scheme == "file":
         folder = rest if mark else text
         if folder and "://" not in folder and (not mark or folder.startswith("/")):
-            return os.path.abspath(Path(folder).expanduser())  # noqa: PTH100 - resolve() follows links
+            return absolute_folder("bucket", folder)
     elif scheme in {"s3", "gs"}:
         parts = rest.rstrip("/").split("/")
         if re.fullmatch(r"[a-z0-9][a-z0-9._-]+", parts[0]) and not {"", ".", ".."} & set(parts):
             return f"{scheme}://{'/'.join(parts)}"
     raise InvalidParameter(f"bucket {text!r}: allowed are {ALLOWED}")
+
+
+def absolute_folder(name: str, text: str) -> str:
+    """The one way to write where a folder is: absolute, without `~`, `..` or a slash at its end; links stay links.
+
+    Raises:
+        InvalidParameter: nobody has that home, or no file system, model server or JSON file takes such a name.
+    """
+    try:
+        folder = os.path.abspath(Path(text).expanduser())  # noqa: PTH100 - resolve() follows links
+        folder.encode()
+        if "\0" in folder:
+            raise ValueError
+    except RuntimeError:
+        raise InvalidParameter(f"{name} {text!r}: nobody here has that name, or no home") from None
+    except ValueError:
+        raise InvalidParameter(f"{name} {text!r}: allowed are paths in UTF-8, without a NUL") from None
+    return folder
 
 
 def open_store(url: str, endpoint_url: str = "") -> ObjectStore:

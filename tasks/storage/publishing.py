@@ -15,6 +15,9 @@ import ctypes
 import os
 import secrets
 import shutil
+import stat
+import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,11 @@ from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.locks import try_lock
 
 ASIDE_PREFIX = ".aside-"
+SWEEP_SECONDS = 10.0  # between two looks at a folder by one process; of thousands of versions, each costs milliseconds
+_RANDOM = 8  # hexadecimal digits
+_IN_PLACE = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # no link is written through, no FIFO waited for
+
+_swept: dict[Path, float] = {}  # folder -> when this process looked last
 
 
 @contextlib.contextmanager
@@ -49,7 +57,9 @@ def scratch_directory(target: Path) -> Iterator[Path]:
     """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends."""
     with explain_os_errors(target):
         make_directory(target.parent)
-        sweep(target.parent)
+        if time.monotonic() - _swept.get(target.parent, float("-inf")) > SWEEP_SECONDS:
+            sweep(target.parent)
+            _swept[target.parent] = time.monotonic()
         with _locked_aside(target) as aside:
             yield aside
 
@@ -81,6 +91,7 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
     """
     with explain_os_errors(target):
         make_directory(target.parent)
+        sweep(target.parent)
         with _locked_aside(target) as aside:
             (aside / target.name).write_bytes(content)
             if target.is_file():
@@ -91,12 +102,45 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
             flush(target.parent)
 
 
-def append_line(target: Path, line: str) -> None:
-    """Add one line to a log that several processes write (one `write` in append mode is not torn apart)."""
+def append_line(target: Path, line: str, *, safe: bool = False) -> None:
+    """Add one line to a log that several processes write (one `write` in append mode is not torn apart).
+
+    With `safe`, it is on the disk when this returns.
+    """
     with explain_os_errors(target):
         make_directory(target.parent)
-        with target.open("ab", buffering=0) as stream:
-            stream.write(line.encode() + b"\n")
+        handle = os.open(target, os.O_APPEND | os.O_CREAT | _IN_PLACE, 0o666)
+        try:
+            _write_whole(handle, line.encode() + b"\n")
+            if safe:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        if safe:
+            flush(target.parent)
+
+
+def cut_off(path: Path, size: int) -> None:
+    """Let a file end after that many bytes, safe on the disk; raises OSError, for a link too."""
+    handle = os.open(path, _IN_PLACE)
+    try:
+        os.ftruncate(handle, size)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_whole(handle: int, content: bytes) -> None:
+    """Write all of it, or (on a full disk, say) nothing: what came first is cut off again."""
+    written = os.write(handle, content)
+    end = os.lseek(handle, 0, os.SEEK_CUR)
+    try:
+        while written < len(content):
+            written += os.write(handle, content[written:])
+    except OSError:
+        if os.fstat(handle).st_size == end:  # nobody has gone on behind it
+            os.ftruncate(handle, end - written)
+        raise
 
 
 def make_directory(path: Path) -> None:
@@ -106,23 +150,41 @@ def make_directory(path: Path) -> None:
 
 
 def sweep(directory: Path) -> list[Path]:
-    """Remove what dead writers left in `directory`, not what a live process is writing; returns what was removed."""
+    """Remove what dead writers left in `directory`, not what a live process is writing; returns what was removed.
+
+    The folder may be one that others use, such as /tmp: only folders with the names that are made here are looked at.
+    """
     swept = []
-    for leftover in directory.glob(f"{ASIDE_PREFIX}*"):
-        lock = try_lock(leftover)
-        if lock is not None:
-            if leftover.is_dir():
+    names = os.listdir(directory)  # noqa: PTH208 - of thousands of versions, for each of them
+    for leftover in [directory / name for name in names if name.startswith(ASIDE_PREFIX)]:
+        with contextlib.suppress(OSError):  # what may not be looked at is not ours
+            if not _is_ours(leftover):
+                continue
+            lock = try_lock(leftover)
+            if lock is not None:
                 shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink(missing_ok=True)
-            os.close(lock)
-            swept.append(leftover)
+                os.close(lock)
+                swept.append(leftover)
     return swept
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a folder (no link to one) with a name that `aside_name` gives."""
+    name, _, mark = path.name.removeprefix(ASIDE_PREFIX).rpartition("-")
+    return path.name == aside_name(name, mark[:_RANDOM]) and stat.S_ISDIR(path.lstat().st_mode)
+
+
+def aside_name(name: str, random: str) -> str:
+    """Random digits, and a checksum that no name of somebody else's ends with by chance."""
+    return f"{ASIDE_PREFIX}{name}-{random}{zlib.crc32(f'{name}-{random}'.encode()):08x}"
 
 
 def is_being_written(path: Path) -> bool:
     """Whether a live process holds the lock of what it is writing under an aside name."""
-    lock = try_lock(path)
+    try:
+        lock = try_lock(path)
+    except OSError:
+        return False
     if lock is None:
         return path.exists()
     os.close(lock)
@@ -161,9 +223,13 @@ def flush(path: Path) -> None:
 def _locked_aside(target: Path) -> Iterator[Path]:
     """Hand out a new folder beside `target` that no sweep takes; it is gone when the block ends."""
     while True:
-        aside = target.with_name(f"{ASIDE_PREFIX}{target.name}-{secrets.token_hex(4)}")
+        aside = target.with_name(aside_name(target.name, secrets.token_hex(_RANDOM // 2)))
         aside.mkdir()
-        lock = try_lock(aside)  # a sweep may come between these two lines and take it, lock or folder: try again
+        try:
+            lock = try_lock(aside)  # a sweep may come between these two lines and take it, lock or folder: try again
+        except OSError:
+            aside.rmdir()
+            raise
         if lock is not None and aside.exists():
             break
         if lock is not None:

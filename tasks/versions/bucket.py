@@ -3,6 +3,7 @@
     <url>/<number>/assets.extra/manifest.json   created first: from then on the number belongs to the bytes it speaks of
     <url>/<number>/variables/..., ...           whoever has the same manifest may create these
     <url>/<number>/saved_model.pb               created last, when a listing shows all the others: it is a version
+    <url>/<number>.sig                          its signature, if it has one; after it, and free to be replaced
 
 So a listing alone tells which versions are there. `tasks.versions.push` says why this order and no other.
 """
@@ -14,19 +15,27 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.errors import VerificationFailed
+from tasks.errors import BucketFailed, VerificationFailed
 from tasks.storage import checksums
+from tasks.storage.files import open_regular
 from tasks.storage.object_store import MOST_BYTES, Entry, ObjectStore
-from tasks.versions.manifest import MANIFEST, Manifest, differences, parse_manifest, tell_differences
+from tasks.versions.manifest import (
+    CLAIM,
+    MOST_MANIFEST_BYTES,
+    Manifest,
+    differences,
+    find_harmful_names,
+    parse_manifest,
+    tell_differences,
+)
 from tasks.versions.numbers import LARGEST_VERSION
+from tasks.versions.signing import LENGTH
+from tasks.versions.tree import SIGNATURE
 
 SAVED_MODEL = "saved_model.pb"
-CLAIM = MANIFEST.as_posix()
 AT_ONCE = 8  # files of one version
-MOST_FILES = 10_000
-MOST_MANIFEST_BYTES = 4 << 20
+MOST_OBJECTS = 1_000_000  # that are listed, in some 400 MB of memory: ten times ten files of ten thousand versions
 Moved = Callable[[int], None]  # told the bytes of each file that is where it belongs
-SAFE_PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f]{1,255}")
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class StoredVersion:
     store: ObjectStore
     number: int
     entries: Mapping[str, Entry]
+    signature: Entry | None = None  # beside it; known of what `find_stored` found
 
     @property
     def url(self) -> str:
@@ -56,6 +66,10 @@ class StoredVersion:
         if problem:
             raise VerificationFailed(f"{self.url}: {problem}")
         return manifest, text
+
+    def read_signature(self) -> bytes | None:
+        """The signature beside it, if `find_stored` has found one; raises VerificationFailed for what is too long."""
+        return fetch(self.store, self.signature.key, LENGTH) if self.signature else None
 
     def find_damage(self, manifest: Manifest, without: str = "") -> str | None:
         """The first file (but for `without`) that is missing or of another size; None if none is."""
@@ -80,17 +94,26 @@ class StoredVersion:
 def find_stored(store: ObjectStore) -> dict[int, StoredVersion]:
     """Every number of which a bucket holds something, in order."""
     found: dict[int, dict[str, Entry]] = {}
-    for entry in store.list():
-        number, _, name = entry.key.partition("/")
-        if name and re.fullmatch(r"[1-9][0-9]{0,18}", number) and int(number) <= LARGEST_VERSION:
+    signatures: dict[int, Entry] = {}
+    for entry in _list(store):
+        folder, _, name = entry.key.partition("/")
+        number = folder.removesuffix(SIGNATURE)
+        if not re.fullmatch(r"[1-9][0-9]{0,18}", number) or int(number) > LARGEST_VERSION:
+            continue
+        if entry.key == f"{number}{SIGNATURE}":
+            signatures[int(number)] = entry
+        elif name and folder == number:
             found.setdefault(int(number), {})[name] = entry
-    return {number: StoredVersion(store, number, entries) for number, entries in sorted(found.items())}
+    return {
+        number: StoredVersion(store, number, entries, signatures.get(number))
+        for number, entries in sorted(found.items())
+    }
 
 
 def look_up(store: ObjectStore, number: int) -> StoredVersion:
     """One number, of which there may be nothing."""
     prefix = f"{number}/"
-    entries = {entry.key.removeprefix(prefix): entry for entry in store.list(prefix)}
+    entries = {entry.key.removeprefix(prefix): entry for entry in _list(store, prefix)}
     entries.pop("", None)  # the mark that some browsers of buckets leave for a folder
     return StoredVersion(store, number, entries)
 
@@ -165,29 +188,30 @@ def each(function: Callable[[str], object], names: Iterable[str], done: Callable
             raise
 
 
+def _list(store: ObjectStore, prefix: str = "") -> Iterator[Entry]:
+    """The listing of a place that may belong to anyone; raises BucketFailed for one that has no end."""
+    for count, entry in enumerate(store.list(prefix)):
+        if count == MOST_OBJECTS:
+            raise BucketFailed(f"{store.url}: holds more than {MOST_OBJECTS:,} objects; is it the right place?")
+        yield entry
+
+
 def _harms(number: int, manifest: Manifest) -> Iterator[str]:
     if manifest.model_version != number:
         yield f"its manifest is that of version {manifest.model_version}"
-    if not 1 <= len(manifest.files) <= MOST_FILES:
-        yield f"its manifest lists no files, or more than {MOST_FILES:,}"
-        return
     if SAVED_MODEL not in manifest.files:
         yield f"its manifest lists no {SAVED_MODEL}"
-    folders = {name.rpartition("/")[0] for name in manifest.files}
+    yield from find_harmful_names(manifest.files)
     for name, entry in manifest.files.items():
-        if name == CLAIM or name in folders or not all(map(SAFE_PART.fullmatch, name.split("/"))):
-            yield f"its manifest names the file {name!r}; allowed are relative names without '..'"
-        elif not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
-            yield f"its manifest says of {name} what is neither bytes nor sha256, such as a link"
-        elif not isinstance(entry["bytes"], int) or not 0 <= entry["bytes"] <= MOST_BYTES:
-            yield f"its manifest gives {name} {entry['bytes']!r} bytes; allowed are 0 to {MOST_BYTES:,}"
+        if int(entry["bytes"]) > MOST_BYTES:
+            yield f"its manifest gives {name} {entry['bytes']} bytes; allowed are 0 to {MOST_BYTES:,}"
         elif not re.fullmatch(r"[0-9a-f]{64}", str(entry["sha256"])):
             yield f"its manifest gives {name} no SHA-256"
 
 
 def _md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

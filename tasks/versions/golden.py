@@ -7,11 +7,13 @@ They lie in `assets.extra/golden/`, so that anyone can find out whether what a s
     answers.tfrecord                                 the same two as PredictionLogs, with request and response
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from tasks.storage.files import read_regular
+from tasks.storage.json_text import parse_json
 
 GOLDEN = Path("assets.extra", "golden")
 ANSWERS = GOLDEN / "answers.tfrecord"
@@ -27,8 +29,9 @@ def read_golden(version_directory: Path) -> dict[str, tuple[dict[str, Any], Rows
         request, expected = (version_directory / GOLDEN / f"{kind}{end}.json" for end in ("", ".expected"))
         if request.exists() and expected.exists():
             try:
-                golden[kind] = json.loads(request.read_bytes()), rows_of(json.loads(expected.read_bytes()))
-            except ValueError as error:
+                found, scores = (parse_json(read_regular(path)) for path in (request, expected))
+                golden[kind] = found, rows_of(scores)
+            except (OSError, ValueError) as error:
                 raise ValueError(f"{expected}: {error}") from error
     return golden
 

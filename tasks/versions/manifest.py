@@ -3,19 +3,34 @@
 The same recipe on the same data gives the same manifest, byte for byte; when, where and how long stays out.
 """
 
+import errno
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from tasks.recipes.checks import Value
 from tasks.recipes.recipe import KEYS, Recipe
+from tasks.storage.files import open_regular
+from tasks.storage.json_text import is_number, parse_json
 
 SCHEMA_VERSION = 1
 MANIFEST = Path("assets.extra", "manifest.json")  # the one folder of a SavedModel that is free for extra files
+CLAIM = MANIFEST.as_posix()
+MOST_MANIFEST_BYTES = 4 << 20
+MOST_FILES = 10_000
+MOST_NAME_BYTES, MOST_PART_BYTES = 1024, 255  # what S3 takes, and what a file system takes between two slashes
+MOST_PARTS = 32  # or a few names would have millions of folders
+SAFE_PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+CHECKSUM = "manifest_sha256"  # of the rest of it: a bit that flips on a disk is noticed
 
 Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
 
@@ -76,15 +91,40 @@ def tell_differences(found: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
-    """The first file that is missing or has another size than the manifest says; None if all are as they should be."""
+    """The first file that is missing or has another size than the manifest says; None if all are as they should be.
+
+    Nothing outside the version is looked at, whatever the manifest names.
+    """
+    if harm := next(find_harmful_names(manifest.files), None):
+        return harm
+    folders = {folder for name in manifest.files for folder in map(str, PurePosixPath(name).parents)} - {"."}
+    for name in (*folders, *manifest.files):
+        if os.path.islink(version_directory / name):  # noqa: PTH114 - half the time, and each run asks for each file
+            return f"{name} is a link; its bytes belong to another place"
     for name, entry in manifest.files.items():
         try:
-            size = (version_directory / name).stat().st_size
-        except OSError:
-            return f"{name} is missing"
-        if size != entry["bytes"]:
-            return f"{name} has {size} bytes, its manifest says {entry['bytes']}"
+            status = (version_directory / name).stat()
+        except (OSError, ValueError):  # no file has a name with a NUL in it
+            return f"{name!r} is missing" if "\0" in name else f"{name} is missing"
+        if not stat.S_ISREG(status.st_mode):
+            return f"{name} is no file"
+        if status.st_size != entry["bytes"]:
+            return f"{name} has {status.st_size} bytes, its manifest says {entry['bytes']}"
     return None
+
+
+def find_harmful_names(files: Files) -> Iterator[str]:
+    """What is wrong with the names in a manifest, which may come from anywhere: they must not lead elsewhere."""
+    if len(files) > MOST_FILES:
+        yield f"its manifest lists more than {MOST_FILES:,} files"
+        return
+    harmful = [name for name in files if not _is_inside(name)]
+    if not harmful:
+        folders = {folder for name in files for folder in map(str, PurePosixPath(name).parents)}
+        harmful = [name for name in files if name in folders or name == CLAIM]
+    for name in harmful:
+        shown = name if len(name) <= MOST_NAME_BYTES else f"{name[:MOST_PART_BYTES]}..."
+        yield f"its manifest names the file {shown!r}; allowed are relative names without '..'"
 
 
 def made_with() -> dict[str, str]:
@@ -98,10 +138,16 @@ def installed_version(package: str) -> str:
     return metadata.version(package)
 
 
+def _digest(content: Mapping[str, Any]) -> str:
+    """The SHA-256 of what a manifest says, in whatever order and form."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
     """Write `manifest` into a version that is not yet published; keys of other sections stand beside the recipe's."""
     content = asdict(manifest)
     content.update({name: content["recipe"].pop(name) for name in OTHER_KEYS})
+    content[CHECKSUM] = _digest(content)
     path = version_directory / MANIFEST
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -110,20 +156,60 @@ def write_manifest(version_directory: Path, manifest: Manifest) -> None:
 def read_manifest(version_directory: Path) -> Manifest | None:
     """The manifest of a version; None where there is none, or one of another schema."""
     try:
-        return parse_manifest((version_directory / MANIFEST).read_bytes())
+        return parse_manifest(read_text(version_directory))
     except OSError:
         return None
+
+
+def read_text(version_directory: Path) -> bytes:
+    """The bytes of a version's manifest; raises OSError, also for a link, and for more bytes than a manifest has."""
+    with open_regular(version_directory / MANIFEST, follow=False) as stream:
+        text = stream.read(MOST_MANIFEST_BYTES + 1)
+    if len(text) > MOST_MANIFEST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(version_directory / MANIFEST))
+    return text
 
 
 def parse_manifest(text: bytes) -> Manifest | None:
     """The manifest that a file's content is; None if it is none, or one of another schema."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
+        if content.pop(CHECKSUM, None) not in {_digest(content), None}:  # earlier releases wrote none
+            return None
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
         manifest = Manifest(**content)
-        tables = manifest.dataset_checksums, manifest.signatures, manifest.files, manifest.made_with
-        usable = same_schema and manifest.validation_accuracy >= 0 and all(isinstance(one, dict) for one in tables)
+        usable = same_schema and _holds_what_it_should(manifest)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether it is what a manifest says of a file: its size and its SHA-256, and no more, such as a link."""
+    if not isinstance(entry, dict) or set(entry) != {"bytes", "sha256"}:
+        return False
+    return type(entry["bytes"]) is int and entry["bytes"] >= 0 and isinstance(entry["sha256"], str)
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name leads to a place within the folder, on any file system and in any bucket."""
+    parts = name.split("/", MOST_PARTS)
+    if len(parts) > MOST_PARTS or not all(map(SAFE_PART.fullmatch, parts)):
+        return False
+    sizes = [len(os.fsencode(part)) for part in parts]
+    return max(sizes) <= MOST_PART_BYTES and sum(sizes) + len(parts) <= MOST_NAME_BYTES
+
+
+def _holds_what_it_should(manifest: Manifest) -> bool:
+    """Whether each value is of the type that it is declared to be; may raise what comes of values of another."""
+    texts = [*manifest.dataset_checksums.values(), *manifest.made_with.values()]
+    accuracies = [entry["accuracy"] for entry in manifest.metrics.values()]
+    return (
+        type(manifest.model_version) is int
+        and all(value is None or isinstance(value, str) or is_number(value) for value in manifest.recipe.values())
+        and all(isinstance(text, str) for text in texts)
+        and all(is_number(accuracy) and 0 <= accuracy <= 1 for accuracy in [*accuracies, manifest.validation_accuracy])
+        and all(map(_is_entry, manifest.files.values()))
+        and isinstance(manifest.signatures, dict)
+    )

@@ -9,49 +9,69 @@ from pathlib import Path
 from tasks.errors import VerificationFailed, VersionConflict
 from tasks.storage import publishing
 from tasks.storage.object_store import Entry, ObjectStore
-from tasks.versions.bucket import CLAIM, SAVED_MODEL, Moved, StoredVersion, each, look_up, sha256_of, tell_other
-from tasks.versions.manifest import MANIFEST, Manifest, find_damage, read_manifest
+from tasks.versions import signing
+from tasks.versions.bucket import SAVED_MODEL, Moved, StoredVersion, each, look_up, sha256_of, tell_other
+from tasks.versions.manifest import CLAIM, MANIFEST, Manifest, find_damage, read_manifest, read_text
 from tasks.versions.tree import ERROR, NOTE, WARNING, Fault, Verified, compare_files
 from tasks.versions.wanted_version import WantedVersion, find_namesake
 
 
-def is_pulled(stored: StoredVersion, base_path: Path) -> bool:
-    """Whether the version of a bucket lies in `base_path`, whole; nothing is read if the listing has checksums."""
+def is_pulled(stored: StoredVersion, base_path: Path, public_key: Path | None = None) -> bool:
+    """Whether the version of a bucket lies in `base_path`, whole, with a signature.
+
+    That may be any, and only if the bucket has one; with a key, it has to be good. Nothing is read from a bucket whose
+    listing has checksums.
+    """
     directory = base_path / str(stored.number)
-    manifest = read_manifest(directory)
-    return manifest is not None and find_damage(directory, manifest) is None and stored.has(directory, manifest, CLAIM)
+    if public_key is not None:
+        is_signed = signing.find_flaw(directory, public_key) is None
+    else:
+        is_signed = stored.signature is None or signing.read_signature(directory) is not None
+    return is_signed and _is_here(stored, directory)
 
 
-def pull_version(stored: StoredVersion, base_path: Path, moved: Moved = lambda _: None) -> None:
+def pull_version(
+    stored: StoredVersion, base_path: Path, moved: Moved = lambda _: None, public_key: Path | None = None
+) -> None:
     """Make sure that a version of a bucket lies in `base_path`, by the rules of the tree: whole or not at all.
 
+    Its signature comes after it.
+
     Raises:
-        VerificationFailed: what the bucket holds is not what its manifest says; nothing is there then.
+        VerificationFailed: what the bucket holds is not what its manifest says, or, with a key, is not signed by that;
+            nothing is there then.
         VersionConflict: another version of that number is there, or it was taken back.
         BucketFailed, StorageFailed: see `ObjectStore` and `publishing`.
     """
     target = base_path / str(stored.number)
-    if is_pulled(stored, base_path):
+    if is_pulled(stored, base_path, public_key):
         return
-    if obstacle := find_obstacle(stored, base_path):
-        raise VersionConflict(obstacle)
-    try:
-        with publishing.publish_directory(target) as aside:
-            fetch_version(stored, aside, moved=moved)
-    except FileExistsError:
-        if not is_pulled(stored, base_path):
-            raise VersionConflict(str(find_obstacle(stored, base_path))) from None
+    signature = stored.read_signature()
+
+    def check(_: Manifest | None, text: bytes) -> None:
+        if public_key is not None and (flaw := signing.find_flaw_of(target.name, text, signature, public_key)):
+            raise VerificationFailed(f"{stored.url}: {flaw}")
+
+    if _is_here(stored, target):
+        check(None, read_text(target))
+    else:
+        _publish(stored, target, check, moved)
+    if signature is not None:
+        publishing.publish_file(signing.signature_path(target), signature)
 
 
 def fetch_version(
     stored: StoredVersion,
     directory: Path,
-    check: Callable[[Manifest], None] = lambda _: None,
+    check: Callable[[Manifest, bytes], None] = lambda *_: None,
     moved: Moved = lambda _: None,
 ) -> Manifest:
-    """Fill an empty folder with a version of a bucket; raises VerificationFailed, or what `check` raises."""
+    """Fill an empty folder with a version of a bucket; raises VerificationFailed, or what `check` raises.
+
+    `check` is given the manifest and its bytes, before anything else is fetched.
+    """
     manifest, text = stored.read()
-    check(manifest)
+    check(manifest, text)
     problem = None if stored.is_whole else "is no whole version"
     if problem := problem or stored.find_damage(manifest):
         raise VerificationFailed(f"{stored.url}: {problem}")
@@ -75,7 +95,7 @@ def fetch_wanted(store: ObjectStore, wanted: WantedVersion, directory: Path) -> 
     """
     stored = look_up(store, wanted.version)
 
-    def check(manifest: Manifest) -> None:
+    def check(manifest: Manifest, _: bytes) -> None:
         if mismatch := wanted.mismatch_of(manifest):
             raise VersionConflict(
                 f"{stored.url} is there{mismatch}. A version in a bucket never changes: give the new recipe another "
@@ -83,7 +103,7 @@ def fetch_wanted(store: ObjectStore, wanted: WantedVersion, directory: Path) -> 
             )
 
     if CLAIM in stored.entries and not stored.is_whole:
-        check(stored.read()[0])  # nothing is trained for a number that belongs to another recipe
+        check(*stored.read())  # nothing is trained for a number that belongs to another recipe
     return fetch_version(stored, directory, check) if stored.is_whole else None
 
 
@@ -104,13 +124,20 @@ def find_obstacle(stored: StoredVersion, base_path: Path) -> str | None:
     )
 
 
-def verify_stored(stored: StoredVersion) -> Verified:
-    """Compare what a bucket holds of a version with its manifest, by sizes and SHA-256; it is not loaded."""
+def verify_stored(stored: StoredVersion, public_key: Path | None = None) -> Verified:
+    """Compare what a bucket holds of a version with its manifest, by sizes and SHA-256; it is not loaded.
+
+    With a key, its signature is held against that, too.
+    """
     name = str(stored.number)
     if not stored.is_whole:
         return Verified(name, None, tuple(_explain_half(name, stored.entries)), loads=False)
     try:
-        manifest, _ = stored.read()
+        manifest, text = stored.read()
+        if public_key is not None:
+            flaw = signing.find_flaw_of(name, text, stored.read_signature(), public_key)
+            if flaw:
+                raise VerificationFailed(flaw)
     except VerificationFailed as error:
         return Verified(name, None, (Fault(name, ERROR, str(error).removeprefix(f"{stored.url}: ")),), loads=False)
     here: dict[str, dict[str, int | str]] = {path: {"bytes": entry.bytes} for path, entry in stored.entries.items()}
@@ -118,6 +145,22 @@ def verify_stored(stored: StoredVersion) -> Verified:
         if path in manifest.files and entry["bytes"] == manifest.files[path]["bytes"]:
             entry["sha256"] = sha256_of(stored.store, f"{name}/{path}") or "none"
     return Verified(name, manifest, tuple(compare_files(name, manifest.files, here)), loads=False)
+
+
+def _is_here(stored: StoredVersion, directory: Path) -> bool:
+    manifest = read_manifest(directory)
+    return manifest is not None and find_damage(directory, manifest) is None and stored.has(directory, manifest, CLAIM)
+
+
+def _publish(stored: StoredVersion, target: Path, check: Callable[[Manifest, bytes], None], moved: Moved) -> None:
+    if obstacle := find_obstacle(stored, target.parent):
+        raise VersionConflict(obstacle)
+    try:
+        with publishing.publish_directory(target) as aside:
+            fetch_version(stored, aside, check, moved)
+    except FileExistsError:
+        if not _is_here(stored, target):
+            raise VersionConflict(str(find_obstacle(stored, target.parent))) from None
 
 
 def _explain_half(name: str, entries: Mapping[str, Entry]) -> Iterator[Fault]:

@@ -7,7 +7,9 @@ stops before anything else is written. So whatever lies below a number has the b
 whoever wrote it and however many were killed. **`saved_model.pb` is created last**, when a listing shows all others:
 where it is, all are. (Files first and the manifest after them would let two pushers mix their files below one number.)
 
-To take a version out, the same backwards: `saved_model.pb` first, the manifest last.
+Its signature comes after it, and may take the place of another one: it is no part of the version.
+
+To take a version out, the same backwards: the signature, `saved_model.pb`, the others, the manifest.
 """
 
 from collections.abc import Iterable
@@ -17,33 +19,38 @@ from tasks.errors import VerificationFailed, VersionConflict
 from tasks.storage import checksums
 from tasks.storage.object_store import ObjectStore
 from tasks.versions.bucket import (
-    CLAIM,
     SAVED_MODEL,
     Moved,
     StoredVersion,
     each,
     find_harm,
+    is_same,
     look_up,
     recorded_sha256,
     tell_other,
 )
-from tasks.versions.manifest import Manifest, read_manifest
-from tasks.versions.tree import ERROR, compare_files
+from tasks.versions.manifest import CLAIM, Manifest, read_manifest
+from tasks.versions.signing import read_signature, signature_path
+from tasks.versions.tree import ERROR, SIGNATURE, compare_files
 
 
 def is_pushed(stored: StoredVersion, directory: Path) -> bool:
-    """Whether a bucket has the version that lies in `directory`; nothing is read if its listing has checksums."""
+    """Whether a bucket has the version that lies in `directory`, and its signature if it has one.
+
+    Nothing is read from a bucket whose listing has checksums.
+    """
     manifest = read_manifest(directory)
     return (
         manifest is not None
         and stored.is_whole
         and stored.find_damage(manifest) is None
         and stored.has(directory, manifest, CLAIM)
+        and _has_signature(stored, directory)
     )
 
 
 def push_version(store: ObjectStore, directory: Path, number: int, moved: Moved = lambda _: None) -> None:
-    """Make sure that a bucket has a version, whole; what is there of it already is not sent again.
+    """Make sure that a bucket has a version, whole, and its signature; what is there already is not sent again.
 
     Raises:
         VerificationFailed: the version here is not what its manifest says, or the bucket holds other bytes.
@@ -78,10 +85,14 @@ def push_version(store: ObjectStore, directory: Path, number: int, moved: Moved 
         stored = look_up(store, number)
         check([SAVED_MODEL])
     moved(int(manifest.files[SAVED_MODEL]["bytes"]))
+    if read_signature(directory) is not None:
+        path = signature_path(directory)
+        store.create(f"{number}{SIGNATURE}", path, sha256=checksums.sha256(path), replace=True)
 
 
 def withdraw_version(store: ObjectStore, number: int) -> int:
     """Take a version out of a bucket, so that no reader takes the rest for one; gives the number of objects."""
+    store.delete(f"{number}{SIGNATURE}")
     names = set(look_up(store, number).entries)
     for name in [*sorted(names & {SAVED_MODEL}), *sorted(names - {SAVED_MODEL, CLAIM}), *sorted(names & {CLAIM})]:
         store.delete(f"{number}/{name}")
@@ -118,6 +129,14 @@ def _tell_conflict(stored: StoredVersion, manifest: Manifest) -> str:
         f"{stored.url} {state}{tell_other(there, manifest)}; nothing was overwritten. A version in a bucket never "
         "changes: give yours another number, push it to another place, or take that one out with WithdrawVersions"
     )
+
+
+def _has_signature(stored: StoredVersion, directory: Path) -> bool:
+    """Whether a bucket has the signature that is here, if there is one."""
+    if read_signature(directory) is None:
+        return True
+    path, entry = signature_path(directory), stored.signature
+    return entry is not None and is_same(stored.store, entry, path, checksums.sha256(path))
 
 
 def _has_link(directory: Path, name: str) -> bool:

@@ -4,16 +4,20 @@ The rules are those of `file_system_storage_path_source.cc` of TensorFlow Servin
 version, be it a folder or a file, and everything else does not exist.
 """
 
+import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
+from tasks.errors import InvalidParameter
 from tasks.storage import publishing
 from tasks.versions.manifest import MANIFEST, Files, Manifest
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 LEFTOVER = re.compile(r".*-luigi-tmp-\d+|.*\.(tmp|temp|part|partial)|\.aside-.*|tmp.*|temp-.*")
 QUARANTINED = ".denied"
+SIGNATURE = ".sig"  # see `tasks.versions.signing`
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,15 @@ class Fault:
 
 @dataclass(frozen=True)
 class Verified:
-    """A version as it was found: its manifest (None without a readable one), and what is wrong with it."""
+    """A version as it was found: its manifest (None without a readable one), and what is wrong with it.
+
+    `loads` is None where it was not tried.
+    """
 
     name: str
     manifest: Manifest | None
     faults: tuple[Fault, ...]
-    loads: bool
+    loads: bool | None
 
 
 def compare_files(name: str, files: Files, here: Files, source: str = "its manifest") -> list[Fault]:
@@ -40,7 +47,9 @@ def compare_files(name: str, files: Files, here: Files, source: str = "its manif
     found = []
     for path in sorted({*here, *files} - {MANIFEST.as_posix()}):
         recorded, actual = files.get(path), here.get(path)
-        if actual is None:
+        if actual is not None and "link" in actual:
+            found.append((ERROR, f"{path} is a link; its bytes belong to another place"))
+        elif actual is None:
             found.append((ERROR, f"{path} is missing"))
         elif recorded is None:
             found.append((WARNING, f"{path} was added: {source} does not have it"))
@@ -88,8 +97,22 @@ def lint_names(base_path: Path) -> list[Fault]:
     return faults
 
 
+@lru_cache(maxsize=8)
+def check_apart(base_path: str, work_dir: str) -> None:
+    """Make sure that no archive or training lies where a server looks for versions; raises InvalidParameter."""
+    tree, work = (Path(os.path.realpath(folder)) for folder in (base_path, work_dir))
+    if tree == work or tree in work.parents:
+        raise InvalidParameter(
+            f"work_dir {work_dir}: must not lie in the base path {base_path}, which holds versions only"
+        )
+    if tree.is_relative_to(work / "training"):  # whose folders have numbers for names, too
+        raise InvalidParameter(f"work_dir {work_dir}: its trainings must not lie in the base path {base_path}")
+
+
 def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
     name, number = entry.name, version_number(entry.name)
+    if number is None and _signs_something(entry):
+        return []
     if number is None:
         return [Fault(name, *_lint_other(entry))]
     found = []
@@ -110,8 +133,18 @@ def _lint_entry(entry: Path, served: dict[int, str]) -> list[Fault]:
     return [Fault(name, severity, message) for severity, message in found]
 
 
+def _signs_something(entry: Path) -> bool:
+    """Whether it is the signature of a version that is there, be it quarantined."""
+    signed = entry.with_suffix("")
+    return entry.suffix == SIGNATURE and any(
+        os.path.lexists(path) for path in (signed, signed.with_name(f"{signed.name}{QUARANTINED}"))
+    )
+
+
 def _lint_other(entry: Path) -> tuple[str, str]:
     """Severity and message for an entry that the server does not see."""
+    if entry.suffix == SIGNATURE and version_number(entry.stem) is not None:
+        return WARNING, f"is a signature, and there is no version {entry.stem}; no reader needs it"
     if entry.name.endswith(QUARANTINED):
         return NOTE, "is quarantined; the server does not see it"
     if not LEFTOVER.fullmatch(entry.name):

@@ -12,7 +12,9 @@ from tasks.errors import VersionConflict
 from tasks.recipes.recipe import Recipe
 from tasks.storage import disk_errors
 from tasks.versions.manifest import MANIFEST, Manifest, find_damage, read_manifest, tell_differences
-from tasks.versions.tree import QUARANTINED, served_names
+from tasks.versions.tree import QUARANTINED
+
+MOST_DIGITS = 19  # of an int64; the server reads more zeros too, which nobody writes
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class WantedVersion:
     base_path: Path
     version: int
     recipe: Recipe
+
+    def __str__(self) -> str:
+        return str(self.path)  # as Luigi tells of a target
 
     @property
     def path(self) -> Path:
@@ -79,8 +84,12 @@ def find_namesake(path: Path) -> str | None:
             f"{denied} is there: version {path.name} was taken back, and does not come back by itself. Give the "
             f"new recipe another version number, or bring the old one back: mv {denied} {path}"
         )
-    twin = served_names(path.parent).get(int(path.name))
-    return twin and (
-        f"{path.parent / twin} is version {path.name} to the server already. "
-        "Rename it, or give the new recipe another version number"
-    )
+    # asked for name by name: a list of all versions, for each of them, is what many of them would wait for
+    for digits in range(len(path.name) + 1, MOST_DIGITS + 1):
+        twin = path.with_name(path.name.zfill(digits))
+        if os.path.lexists(twin):
+            return (
+                f"{twin} is version {path.name} to the server already. "
+                "Rename it, or give the new recipe another version number"
+            )
+    return None

@@ -9,8 +9,10 @@ import luigi
 
 from tasks.recipes.recipe import KEYS, ActsOn, Recipe
 from tasks.storage.object_store import parse_url
+from tasks.versions.tree import check_apart
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.parameters import (
+    BasePathParameter,
     DistributionParameter,
     FlagParameter,
     FolderParameter,
@@ -71,7 +73,7 @@ class BucketParameters:
 class ExportParameters(TrainingParameters, BucketParameters):
     """What all tasks that export have: where to, what a version carries, and what it has to pass."""
 
-    base_path = FolderParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
+    base_path = BasePathParameter(default="models/mnist", description="the folder that TensorFlow Serving watches")
     config_path = FolderParameter(default="models/models.config", description="the server's config file, with labels")
     host = HostParameter()
     allow_signature_change = FlagParameter(description="publish it even if clients of stable will be refused")
@@ -98,6 +100,8 @@ class CompletedTask(RecipeTask):
         if any(value is None for value in recipe.values()):
             completed = complete_values(recipe, values.get("version"))
             values.update({_option(name): value for name, value in completed.items()})
+        if "base_path" in values:
+            check_apart(values["base_path"], values["work_dir"])
         return [(name, values[name]) for name, _ in params]
 
     @property

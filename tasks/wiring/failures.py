@@ -4,8 +4,10 @@ Luigi logs a traceback for every error and ends with a summary that names no rea
 each failed task, wherever that ran; `tasks.wiring.terminal` tells them when the run is over.
 """
 
+import configparser
 import json
 import logging
+import re
 import textwrap
 import traceback
 from collections.abc import Collection, Mapping
@@ -19,6 +21,7 @@ from tasks.errors import PipelineError
 from tasks.wiring.rows import TaskWithRow
 
 WIDTH = 70  # columns that the box of an error has on the scheduler's page, which wraps no line
+UNFULFILLED = re.compile(r"Unfulfilled dependenc(?:y|ies) at run time: (.*)", re.DOTALL)  # Luigi's words
 UNKNOWN = "see Luigi's log above"
 
 luigi_logger = logging.getLogger("luigi-interface")
@@ -46,14 +49,27 @@ def told_plainly(exception: BaseException | None) -> str | None:
     """The one line that tells a user what an exception means, or None if only its traceback does."""
     while exception is not None:
         if isinstance(exception, PipelineError | ParameterException):
-            return str(exception)
+            return printable(str(exception))
         if isinstance(exception, RPCError):
             return (
                 f"No Luigi scheduler answers ({exception}). Start one with `luigid --address 127.0.0.1`, "
                 "or run without: add --local-scheduler"
             )
+        if isinstance(exception, configparser.InterpolationError):
+            where = f"luigi.cfg [{exception.section}] {exception.option}"
+            return f"{where}: {' '.join(exception.message.split())}; a % that stands for itself is written %%"
+        if isinstance(exception, UnicodeEncodeError):
+            return f"{exception.object[:200]!r}: allowed is text that can be written in UTF-8"
+        if isinstance(exception, RuntimeError) and (gone := UNFULFILLED.fullmatch(str(exception))):
+            paths = re.findall(r"\((.+?)\)", gone[1]) or [gone[1]]
+            return f"what it needs was there and is gone: {', '.join(paths)}; was it retired or removed meanwhile?"
         exception = exception.__cause__
     return None
+
+
+def printable(text: str) -> str:
+    """A text with names in it that may come from anywhere, without what a terminal would obey."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else repr(letter)[1:-1] for letter in text)
 
 
 def tell_plainly(record: logging.LogRecord) -> bool:
@@ -96,11 +112,21 @@ def reasons(worker: Any, tasks: Mapping[str, Collection[luigi.Task]]) -> list[st
     ]
     if tasks["not_run"] and worker._scheduler.is_paused()["paused"]:  # noqa: SLF001
         lines.append("the scheduler is paused: resume it on its page, and run again")
+    elif tasks["not_run"] and not {one.task_id for one in tasks["not_run"]} <= set(_known_to(worker)):
+        lines.append(
+            "the scheduler was started again during the run, and does not know the rest of its tasks; run again: what "
+            "was finished is kept"
+        )
     elif tasks["run_by_other_worker"] or (tasks["not_run"] and not waiting):
         lines.append(
             "another worker has some of the tasks, or had them seconds ago; what it makes is there when it ends"
         )
     return list(dict.fromkeys(lines))
+
+
+def _known_to(worker: Any) -> Collection[str]:
+    """The tasks that a worker's scheduler has heard of."""
+    return worker._scheduler.task_list("", "", limit=False)  # noqa: SLF001
 
 
 def _first_paragraph(text: str) -> str:

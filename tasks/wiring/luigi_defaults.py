@@ -2,10 +2,12 @@
 
 import gc
 import logging
+import time
 
 import luigi
 import luigi.interface
 from luigi.configuration import get_config
+from luigi.scheduler import Scheduler
 
 from tasks.wiring import command_line, terminal
 from tasks.wiring.failures import luigi_logger
@@ -31,10 +33,15 @@ DEFAULTS = {
     },
 }
 
+PRUNE_SECONDS = 5.0
+
 
 def set_up() -> None:
     """Give Luigi this package's defaults where nobody has set them, its log, and the way in which a run is told."""
     config = get_config()
+    # For each task that is made, Luigi looks whether its family is among them: in a list of thousands of [recipe.N],
+    # which ConfigParser makes anew each time, that takes longer than all else. This is a view of the same.
+    config.sections = config._sections.keys  # noqa: SLF001 - the public one makes the list
     for section, settings in DEFAULTS.items():
         for name, value in settings.items():
             if not config.has_option(section, name):
@@ -47,9 +54,28 @@ def set_up() -> None:
     package_logger.propagate = False
     terminal.set_up()
     command_line.set_up()
+    luigi.interface._WorkerSchedulerFactory.create_local_scheduler = _create_local_scheduler  # noqa: SLF001 - no setting
     # What is imported stays: without Python going through all of it again in the end, a run that finds nothing to do
     # takes a tenth less, and forked workers share its memory
     gc.freeze()
+
+
+class LocalScheduler(Scheduler):
+    """Luigi's own for one process, which looks through all tasks ever seen before it gives one: not so often here.
+
+    What it looks for, tasks whose retry is due and workers that are gone, is a matter of seconds.
+    """
+
+    looked = float("-inf")
+
+    def prune(self) -> None:
+        if time.monotonic() - self.looked >= PRUNE_SECONDS:
+            super().prune()
+            self.looked = time.monotonic()
+
+
+def _create_local_scheduler(_: object) -> Scheduler:
+    return LocalScheduler(prune_on_get_work=True, record_task_history=False)
 
 
 class _ToLuigi(logging.Handler):

@@ -4,7 +4,6 @@ import os
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import luigi
@@ -13,9 +12,10 @@ from luigi.configuration import get_config
 from tasks.errors import InvalidParameter
 from tasks.recipes.checks import Check, Value
 from tasks.recipes.recipe import ActsOn, Key
+from tasks.storage.object_store import absolute_folder
 from tasks.versions.numbers import format_versions, parse_version, parse_versions
 
-DISTRIBUTION = ("bucket", "endpoint_url")  # the keys of that section of luigi.cfg
+SETTINGS = {"distribution": ("bucket", "endpoint_url"), "release": ("public_key",)}  # section of luigi.cfg -> its keys
 
 
 class VersionParameter(luigi.Parameter):
@@ -45,7 +45,14 @@ class FolderParameter(luigi.Parameter):
     def normalize(self, x: Any) -> str:
         """Without `~`, `..` or a slash at its end; nothing stays nothing."""
         folder = os.fspath(x)
-        return os.path.abspath(Path(folder).expanduser()) if folder else ""  # noqa: PTH100 - resolve() follows links
+        return absolute_folder(self._attribute_name, folder) if folder else ""
+
+
+class BasePathParameter(FolderParameter):
+    """A folder of versions: TensorFlow and its server read there."""
+
+    def normalize(self, x: Any) -> str:
+        return _check_no_pattern(self._attribute_name, super().normalize(x))
 
 
 class ListOfStringsParameter(luigi.Parameter):
@@ -73,7 +80,7 @@ class ServerPathParameter(luigi.Parameter):
     def normalize(self, x: str) -> str:
         if x and not re.match(r"/|[a-zA-Z][a-zA-Z0-9+.-]*://", x):
             raise InvalidParameter(f"server_base_path {x!r}: allowed is an absolute path, or an address like gs://...")
-        return x.rstrip("/")
+        return _check_no_pattern("server_base_path", x.rstrip("/"))
 
 
 class FlagParameter(luigi.BoolParameter):
@@ -98,8 +105,10 @@ class DistributionParameter(luigi.Parameter):
     With `default=""`, luigi.cfg does not count.
     """
 
+    section = "distribution"
+
     def __init__(self, description: str, read: Callable[[str], str] = str, default: str | None = None) -> None:
-        told = description if default is not None else f"{description}; default: as in [distribution]"
+        told = description if default is not None else f"{description}; default: as in [{self.section}]"
         super().__init__(default=default, description=told)
         self._read = read
 
@@ -107,8 +116,17 @@ class DistributionParameter(luigi.Parameter):
         return x or ""
 
     def normalize(self, x: str | None) -> str:
-        text = distribution_settings().get(self._attribute_name, "") if x is None else x
+        text = settings(self.section).get(self._attribute_name, "") if x is None else x
         return text and self._read(text)
+
+
+class PublicKeyParameter(DistributionParameter):
+    """The file with the public keys, one of which has to have signed a version."""
+
+    section = "release"
+
+    def __init__(self, description: str) -> None:
+        super().__init__(description, FolderParameter().normalize)
 
 
 class HostParameter(luigi.Parameter):
@@ -125,7 +143,7 @@ class HostParameter(luigi.Parameter):
     def normalize(self, x: str | None) -> str:
         if x is not None:
             return x
-        return socket.gethostname() if distribution_settings().get("bucket") else ""
+        return socket.gethostname() if settings("distribution").get("bucket") else ""
 
 
 class CheckedParameter(luigi.Parameter):
@@ -157,12 +175,21 @@ class RecipeParameter(luigi.Parameter):
         return None if x is None else self.key.check.check_value(self.key.name, x)
 
 
-def distribution_settings() -> dict[str, str]:
-    """What `[distribution]` in luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
+def _check_no_pattern(name: str, path: str) -> str:
+    if set(path) & set("[]*?\\"):
+        raise InvalidParameter(
+            f"{name} {path!r}: TensorFlow takes [ ] * ? and \\ in a path for a pattern, and would find no weights; "
+            "choose a path without them"
+        )
+    return path
+
+
+def settings(section: str) -> dict[str, str]:
+    """What one of the SETTINGS of luigi.cfg says; raises InvalidParameter for a key that nobody reads."""
     config = get_config()
-    settings = dict(config["distribution"]) if config.has_section("distribution") else {}
-    for name in settings:
-        if name not in DISTRIBUTION:
-            allowed = ", ".join(DISTRIBUTION)
-            raise InvalidParameter(f"luigi.cfg [distribution] {name}: unknown key; allowed are {allowed}")
-    return settings
+    found = dict(config[section]) if config.has_section(section) else {}
+    for name in found:
+        if name not in SETTINGS[section]:
+            allowed = ", ".join(SETTINGS[section])
+            raise InvalidParameter(f"luigi.cfg [{section}] {name}: unknown key; allowed are {allowed}")
+    return found

@@ -19,9 +19,11 @@ from tasks.model.architectures import ARCHITECTURES
 from tasks.recipes.checks import Value
 from tasks.recipes.recipe import KEYS
 from tasks.versions.numbers import parse_version
+from tasks.wiring.execution_settings import EXECUTION, SETTINGS, chosen_cluster
 
 RECIPE = "recipe"
 SECTIONS = {one.section: [name for name, key in KEYS.items() if key.section == one.section] for one in KEYS.values()}
+SECTIONS[EXECUTION] = list(SETTINGS)
 OPTIONS = {KEYS[name].option for name in SECTIONS[RECIPE]}
 OF_THE_MODEL = ("optimizer", "learning_rate")  # keys for which each model has a default of its own
 TASKS = ("ExportVersion", "ExportAllVersions", "TrainModel")  # whose sections may not hold keys of a recipe
@@ -40,7 +42,7 @@ def complete_values(given: Mapping[str, Any], version: int | None = None) -> dic
     Raises:
         InvalidParameter: an unknown key, a value that is not allowed, or a key in a section where it has no effect.
     """
-    check_config(tuple(get_config().sections()))
+    check_config(len(get_config()))
     values = {name: _look_up(name, given[name], version) for name in KEYS if name in given}
     if "model" in values:
         model = str(values["model"])
@@ -61,9 +63,12 @@ def default_value(name: str, model: str) -> Value | None:
 
 
 @lru_cache(maxsize=8)
-def check_config(sections: tuple[str, ...]) -> None:
-    """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter."""
-    for section in sections:
+def check_config(_: int) -> None:
+    """Make sure that whatever luigi.cfg says about recipes has an effect; raises InvalidParameter.
+
+    Once for each number of sections: to look at thousands of them for each task would cost more than all else.
+    """
+    for section in get_config().sections():
         keys = [key.replace("-", "_") for key in get_config()[section]]
         name, dot, version = section.partition(".")
         if section in TASKS:
@@ -80,13 +85,20 @@ def check_config(sections: tuple[str, ...]) -> None:
                 raise InvalidParameter(f"luigi.cfg [{section}] {unknown[0]}: unknown key; allowed are {allowed}")
             if dot:
                 _check_version(section, version)
-            elif name != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
-                for key in keys:
-                    _look_up(key, None, None)
+            else:
+                _check_values(section, keys)
         elif section.lower().startswith(RECIPE):
             raise InvalidParameter(
                 f"luigi.cfg [{section}]: not read; allowed are [recipe] (all versions) and [recipe.N] (version N)"
             )
+
+
+def _check_values(section: str, keys: list[str]) -> None:
+    if section == EXECUTION:
+        chosen_cluster()
+    elif section != RECIPE:  # a model in [recipe] may be registered by a module of which this run knows nothing
+        for key in keys:
+            _look_up(key, None, None)
 
 
 def _look_up(name: str, given: Any, version: int | None) -> Value | None:

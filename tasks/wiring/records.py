@@ -13,6 +13,8 @@ from typing import Any
 import luigi
 
 from tasks.storage import publishing
+from tasks.storage.files import open_regular
+from tasks.storage.json_text import is_number, parse_json
 
 RECORDS = "records.jsonl"
 NEWEST = 4 << 20  # bytes of it that are read: a few thousand lines
@@ -49,19 +51,12 @@ def find_exports(work_dir: Path) -> dict[str, dict[str, Any]]:
 def read_records(work_dir: str, family: str) -> dict[str, dict[str, Any]]:
     """What tasks of a family have made -> the last record of it; lines that cannot be read are left out."""
     found: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(OSError), Path(work_dir, RECORDS).open("rb") as stream:
+    with contextlib.suppress(OSError), open_regular(Path(work_dir, RECORDS)) as stream:
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - NEWEST))
         for line in stream:
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                if family.encode() in line and (record := json.loads(line))["task"] == family:
-                    found[str(record["path"])] = record
+                if family.encode() in line and (record := parse_json(line))["task"] == family:
+                    times = [record[name] for name in ("seconds", "training_seconds") if name in record]
+                    if all(is_number(seconds) and seconds >= 0 for seconds in times):
+                        found[str(record["path"])] = record
     return found
-
-
-def training_seconds(work_dir: str, segment: Any) -> float:
-    """What a training took up to a TrainModel, with the segments that others share, as far as it is on record."""
-    records, seconds = read_records(work_dir, segment.task_family), 0.0
-    while segment is not None:
-        seconds += records.get(str(segment.directory), {}).get("seconds", 0.0)
-        segment = segment.requires().get("previous")
-    return round(seconds, 3)

@@ -1,5 +1,6 @@
 """What hosts with disks of their own do to make versions together: the bucket, and a resource of their scheduler."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from luigi.task import flatten
 
 from tasks.storage import locks, publishing
+from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.object_store import open_store
 from tasks.versions.manifest import Manifest
 from tasks.versions.pull import fetch_wanted
@@ -79,7 +81,9 @@ def run_here(task: Any, shown_by: Any) -> None:
         run_here(needed, shown_by)
     folder = Path(task.work_dir, "locks")
     publishing.make_directory(folder)
-    with locks.exclusive(folder / task.task_id):
+    with contextlib.ExitStack() as held:
+        with explain_os_errors(folder / task.task_id):
+            held.enter_context(locks.exclusive(folder / task.task_id))
         if not task.complete():
             task.set_progress_percentage = shown_by.set_progress_percentage
             task.set_status_message = shown_by.set_status_message

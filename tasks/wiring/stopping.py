@@ -1,4 +1,4 @@
-"""How a run ends that is told to: by Ctrl-C, or by SIGTERM.
+"""How a run ends that is told to: by Ctrl-C, by SIGTERM, or by SIGHUP when its terminal is closed.
 
 A signal raises `Stopped` wherever the run is, in Luigi's process and in its workers alike. What was being written is
 removed on the way up or swept by the next run, engines end with their callers, and the scheduler is told, so that the
@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -26,7 +27,9 @@ AGAIN = 0.02  # seconds after which a signal comes again that fell where Python 
 PATIENCE = 50  # times that it comes again because of a lock: a second, for one may be waited for
 LOCKING = {module.__file__ for module in (logging, queue, threading)}
 DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
-NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
+
+_must_tidy_up = False  # what this process does leaves more behind than the next run sweeps
 
 
 class Stopped(SystemExit, KeyboardInterrupt):
@@ -36,13 +39,13 @@ class Stopped(SystemExit, KeyboardInterrupt):
 
 
 def stoppable() -> contextlib.AbstractContextManager[None]:
-    """Let both signals raise Stopped in the block, unless somebody else handles or ignores them."""
+    """Let these signals raise Stopped in the block, unless somebody else handles or ignores them."""
     is_main = threading.current_thread() is threading.main_thread()  # else Python allows no handlers
     return _Handlers() if is_main else contextlib.nullcontext()
 
 
 class _Handlers:
-    """The handlers of both signals, and of an exception of theirs that nobody gets."""
+    """The handlers of these signals, and of an exception of theirs that nobody gets."""
 
     def __init__(self) -> None:
         self.parent = os.getpid()
@@ -96,6 +99,27 @@ class _Handlers:
         signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
 
+@contextlib.contextmanager
+def tidying_up() -> Iterator[None]:
+    """Let a worker leave the block, whatever ends it: before it dies of the signal, as Luigi expects it to."""
+    global _must_tidy_up  # noqa: PLW0603 - a process does one thing at a time
+    _must_tidy_up = True
+    try:
+        yield
+    except Stopped as stopped:
+        _must_tidy_up = False
+        if multiprocessing.parent_process() is not None and stopped.code != 128 + signal.SIGINT:
+            _die_of(int(str(stopped.code)) - 128)
+        raise
+    finally:
+        _must_tidy_up = False
+
+
+def _die_of(number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
 def _may_hold_a_lock(frame: FrameType | None) -> bool:
     """Whether an exception here could leave a lock taken that Luigi's other thread, which is waited for, needs too.
 
@@ -109,13 +133,12 @@ def _may_hold_a_lock(frame: FrameType | None) -> bool:
 
 
 def _prepare_child(number: int) -> None:
-    """Let a forked process tidy up after Ctrl-C, for some seconds; it dies at once of SIGTERM, and if it is no worker.
+    """Let a forked process tidy up after Ctrl-C, for some seconds; it dies at once of others, and if it is no worker.
 
     Luigi tells a worker that was killed from one that failed.
     """
-    if number == signal.SIGTERM or multiprocessing.parent_process() is None:
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    if multiprocessing.parent_process() is None or (number != signal.SIGINT and not _must_tidy_up):
+        _die_of(number)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(CLEANING_UP)

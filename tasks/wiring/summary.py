@@ -50,7 +50,8 @@ def _exports(tasks: Iterable[luigi.Task]) -> Iterator[luigi.Task]:
         if callable(output) and isinstance(output(), WantedVersion):
             yield task
         elif isinstance(task, luigi.WrapperTask):
-            yield from _exports(luigi.task.flatten(task.requires()))
+            # a large set requires parts, and to make these takes as long as all else of a run that has nothing to do
+            yield from _exports(getattr(task, "exports", None) or luigi.task.flatten(task.requires()))
 
 
 def _tell_tree(exports: list[luigi.Task], groups: Mapping[str, Collection[luigi.Task]]) -> list[str]:
@@ -89,13 +90,14 @@ def _row(task: luigi.Task, state: str, records: Mapping[str, Any]) -> tuple[str,
     manifest = read_manifest(task.output().path) if state in {"made", WAS_THERE} else None
     if manifest is None:
         return (str(task.version), task.model, str(task.training_iteration), "-", "-", "-", "-", state)
+    accuracies = manifest.accuracies
     record = records.get(str(task.output().path), {})  # where the work directory was deleted, nobody knows
     return (
         str(task.version),
         str(manifest.recipe["model"]),
         str(manifest.recipe["training_iteration"]),
-        *(f"{manifest.accuracies[split]:.4f}" for split in ("validation", "test")),
+        *(f"{accuracies[split]:.4f}" if split in accuracies else "-" for split in ("validation", "test")),
         f"{manifest.size / 1e6:.1f} MB",
-        f"{record['seconds'] + record.get('training_seconds', 0):.1f}" if record else "-",
+        f"{record.get('seconds', 0) + record.get('training_seconds', 0):.1f}" if record else "-",
         state,
     )

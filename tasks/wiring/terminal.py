@@ -23,7 +23,7 @@ from luigi.cmdline_parser import CmdlineParser
 from luigi.execution_summary import _summary_dict
 
 from tasks.wiring import failures, stopping, summary
-from tasks.wiring.failures import luigi_logger
+from tasks.wiring.failures import luigi_logger, printable
 
 LUIGI = str(Path(luigi.__file__).parent)
 
@@ -74,6 +74,7 @@ def say(text: str) -> None:
 
 def say_last(text: str) -> None:
     """Print it when the run is over, below all else, whichever process says it; at once outside a run."""
+    text = printable(text)
     if _last_words is None:
         say(text)
     else:

@@ -1,6 +1,7 @@
 """Tasks whose target is that something is so, where no file of theirs tells it: what is served, what a bucket holds."""
 
 from tasks.errors import PipelineError
+from tasks.wiring import stopping
 from tasks.wiring.failures import ReportedTask
 from tasks.wiring.progress import Reporter
 
@@ -28,7 +29,10 @@ class WantedStateTask(ReportedTask):
         return False
 
     def run(self) -> None:
-        Reporter(self, page=self.page()).finish(self.change())
+        report = Reporter(self, page=self.page())
+        with stopping.tidying_up():
+            told = self.change()
+        report.finish(told)
         self._has_run = True
 
     def page(self) -> str | None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import functools
+import gzip
 import hashlib
 import http.server
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -15,9 +17,10 @@ from tasks.data.dataset import Archive, Dataset
 
 PARTS = ("train-images", "train-labels", "test-images", "test-labels")
 CONTENTS = {name: f"the bytes of {name} ".encode() * 1000 for name in PARTS}
+BOMB = gzip.compress(bytes(20_000_000))  # 19 kB
 DATASET = Dataset(
     "four",
-    *(Archive(name, hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()),
+    *(Archive(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in CONTENTS.items()),
     training_images=3,
     validation_images=1,
     mirrors=("http://127.0.0.1:9/",),
@@ -79,6 +82,59 @@ def server_error(handler, content):  # noqa: ARG001 - as above
     handler.reply(b"try again", status=500)
 
 
+def drip_a_header(handler, content):  # noqa: ARG001 - it never comes to the content
+    drip(handler, b"HTTP/1.0 200 OK\r\n" + b"X-Padding: 1\r\n" * 50)
+
+
+def drip_a_body(handler, content):
+    handler.reply(content[:5], length=len(content))
+    drip(handler, content[5:])
+
+
+def drip(handler, content):
+    """Send a byte every 0.05 s, for as long as somebody takes it."""
+    for byte in content:
+        handler.wfile.write(bytes([byte]))
+        time.sleep(0.05)
+
+
+def never_end(handler, content):
+    handler.reply(content, length=0)
+    with contextlib.suppress(ConnectionError):
+        while True:
+            handler.wfile.write(content)
+            handler.server.sent += len(content)
+
+
+def claim_too_much(handler, content):
+    handler.reply(content + b"more")
+
+
+def send_a_bomb(handler, content):  # noqa: ARG001 - another one is sent
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(BOMB)
+
+
+def send_it_packed(handler, content):
+    """As a web server that calls each .gz file an encoding; what it sends is what lies there."""
+    handler.send_response(200)
+    handler.send_header("Content-Encoding", "gzip")
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def redirect_to(target):
+    def redirect(handler, content):  # noqa: ARG001 - whatever is asked for
+        handler.send_response(302)
+        handler.send_header("Location", target or handler.path)
+        handler.end_headers()
+        never_end(handler, b"<html>moved</html>" * 1000)
+
+    return redirect
+
+
 def keep_waiting(handler, content):
     time.sleep(1.5)
     handler.reply(content)
@@ -86,16 +142,24 @@ def keep_waiting(handler, content):
 
 @pytest.fixture
 def scripted_mirror():
-    """`scripted_mirror(answer, ...)` gives the address of a mirror, and the list of what it was asked for."""
+    """`scripted_mirror(answer, ...)` gives the address of a mirror, and the list of what it was asked for.
+
+    With `certificate`, a file with that and its key, it speaks HTTPS.
+    """
     servers = []
 
-    def start(*answers):
+    def start(*answers, certificate=None):
         requests = []
         handler = functools.partial(ScriptedHandler, answers=answers, requests=requests)
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.sent = 0
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/", requests
+        return f"http{'s' if certificate else ''}://127.0.0.1:{server.server_address[1]}/", requests
 
     yield start
     for server in servers:

@@ -1,6 +1,8 @@
 """From archives to arrays in memory maps: small IDX files, read and written for real."""
 
 import gzip
+import hashlib
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -10,13 +12,11 @@ from tasks.data.arrays import map_arrays, write_arrays
 from tasks.data.dataset import MNIST, Archive, Dataset
 from tasks.data.idx import format_idx
 from tasks.errors import InvalidArchive
+from tests.pickles import Payload
 
 TINY = Dataset(
     "tiny",
-    Archive("train-images", ""),
-    Archive("train-labels", ""),
-    Archive("test-images", ""),
-    Archive("test-labels", ""),
+    *(Archive(name, "", 0) for name in ("train-images", "train-labels", "test-images", "test-labels")),
     training_images=5,
     validation_images=2,
 )
@@ -31,14 +31,21 @@ GOOD = {
 
 @pytest.fixture
 def write(tmp_path):
-    """Write the four archives, some of them changed, then the arrays; gives the folder with these."""
+    """Write the four archives, some of them changed, then the arrays; gives the folder with these.
 
-    def run(dataset=TINY, **changed):
+    The dataset knows their bytes; what comes `between` is done before they are decoded.
+    """
+
+    def run(dataset=TINY, *, between=lambda: None, **changed):
+        known = {}
         for name, values in {**GOOD, **{name.replace("_", "-"): values for name, values in changed.items()}}.items():
-            (tmp_path / name).write_bytes(values if isinstance(values, bytes) else gzip.compress(format_idx(values)))
+            content = values if isinstance(values, bytes) else gzip.compress(format_idx(values), mtime=0)
+            (tmp_path / name).write_bytes(content)
+            known[name.replace("-", "_")] = Archive(name, hashlib.sha256(content).hexdigest(), len(content))
         arrays = tmp_path / "arrays"
         arrays.mkdir(exist_ok=True)
-        write_arrays(dataset, tmp_path, arrays)
+        between()
+        write_arrays(replace(dataset, **known), tmp_path, arrays)
         return arrays
 
     return run
@@ -104,6 +111,33 @@ def test_archives_that_do_not_fit_are_refused(write, tmp_path, changed, text):
         write(**changed)
 
 
+def test_what_is_decoded_is_what_has_the_checksum(write, tmp_path):
+    """An archive that another one replaced since it was fetched is refused: its name, what it is, and what to do."""
+    content = gzip.compress(format_idx(np.arange(7, dtype=np.uint8)[::-1].copy()), mtime=0)
+    labels = tmp_path / "train-labels"
+    with pytest.raises(
+        InvalidArchive, match=f"^{labels}: has SHA-256 {hashlib.sha256(content).hexdigest()}, expected "
+    ):
+        write(between=lambda: labels.write_bytes(content))
+    with pytest.raises(InvalidArchive, match=f"^{labels}: has more bytes, expected .*; remove it and run again: it is"):
+        write(between=lambda: labels.write_bytes(content * 2))
+    with pytest.raises(InvalidArchive, match=f"^{labels}: No such file or directory; remove it and run again"):
+        write(between=labels.unlink)
+    assert [] == list((tmp_path / "arrays").iterdir())
+
+
+def test_what_is_no_file_is_not_waited_for(write, tmp_path):
+    """A FIFO in the place of an archive, which nobody ever writes to, is refused at once."""
+    images = tmp_path / "test-images"
+
+    def replace_it():
+        images.unlink()
+        os.mkfifo(images)
+
+    with pytest.raises(InvalidArchive, match=f"^{images}: Not a regular file; remove it and run again"):
+        write(between=replace_it)
+
+
 def test_images_with_channels_are_rows_of_height_width_and_channel(write):
     """What a network reshapes to the shape that the dataset declares is the image; another width is refused."""
     images = STREAM.randint(0, 256, (7, 4, 3, 2)).astype(np.uint8)
@@ -124,3 +158,20 @@ def test_the_original_archives_are_split_as_in_the_tutorial(mnist_dir, tmp_path)
     found = [split.images.shape for split in (splits.training, splits.validation, splits.test)]
     assert [(55000, 784), (5000, 784), (10000, 784)] == found
     assert 5 == splits.validation.labels[0]
+
+
+@pytest.mark.parametrize("name", ["training_images", "test_labels"])
+def test_a_pickle_among_the_arrays_is_not_opened(tmp_path, name):
+    """NumPy would run what is in it: it is refused, and nothing in it is run."""
+    for split in ("training", "validation", "test"):
+        for kind in ("images", "labels"):
+            np.save(tmp_path / f"{split}_{kind}.npy", np.zeros(3, np.uint8))
+    payload = Payload(tmp_path / "was-run")
+    payload.prove()
+    np.save(tmp_path / f"{name}.npy", np.array([payload], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="Array can't be memory-mapped: Python objects in dtype"):
+        map_arrays(tmp_path)
+    (tmp_path / f"{name}.npy").write_bytes(payload.pickled())
+    with pytest.raises(ValueError, match="contains pickled"):
+        map_arrays(tmp_path)
+    assert not payload.path.exists()

@@ -47,7 +47,7 @@ def test_every_archive_has_a_name_and_a_checksum_of_its_own(dataset):
 
 def test_an_archive_lies_where_its_very_bytes_lie(tmp_path):
     """Another content, a folder of the name and nothing at all are not the archive."""
-    archive = Archive("archive", hashlib.sha256(b"content").hexdigest())
+    archive = Archive("archive", hashlib.sha256(b"content").hexdigest(), 7)
     assert not archive.lies_in(tmp_path)
     (tmp_path / "archive").write_bytes(b"another")
     assert not archive.lies_in(tmp_path)

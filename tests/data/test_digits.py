@@ -54,6 +54,6 @@ def test_without_scikit_learn_the_error_says_how_to_get_it(monkeypatch):
 def test_other_digits_than_the_pinned_are_refused():
     """Data that changed with scikit-learn is never used silently."""
     pytest.importorskip("sklearn")
-    other = dataclasses.replace(DIGITS, test_labels=Archive("t10k-labels-idx1-ubyte", "0" * 64))
+    other = dataclasses.replace(DIGITS, test_labels=Archive("t10k-labels-idx1-ubyte", "0" * 64, 408))
     with pytest.raises(DownloadFailed, match=r"^t10k-labels-idx1-ubyte made of .* has SHA-256 73f9.*, expected 0000"):
         digits.make_archives(other)

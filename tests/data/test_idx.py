@@ -2,15 +2,21 @@
 
 import gzip
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from tasks.data.idx import format_idx, parse_idx, read_idx
+from tasks.data.idx import format_idx, parse_idx
 from tasks.errors import InvalidArchive
 
 IMAGES = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 LABELS = np.array([3, 1, 4, 1, 5], np.uint8)
+
+
+def header(*shape):
+    """An IDX file that ends with its header."""
+    return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape)
 
 
 def test_bytes_are_those_of_the_format():
@@ -30,10 +36,9 @@ def test_what_is_formatted_is_parsed(values):
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzipped"])
-def test_files_are_read_packed_or_not(tmp_path, pack):
-    """A gzipped file is known by its first bytes, whatever its name."""
-    (tmp_path / "file").write_bytes(pack(format_idx(IMAGES)))
-    np.testing.assert_array_equal(IMAGES, read_idx(tmp_path / "file", dimensions=3))
+def test_bytes_are_read_packed_or_not(pack):
+    """A gzipped file is known by its first bytes."""
+    np.testing.assert_array_equal(IMAGES, parse_idx(pack(format_idx(IMAGES)), dimensions=3, source="file"))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +57,11 @@ def test_files_are_read_packed_or_not(tmp_path, pack):
         (format_idx(IMAGES[0]), r"expected images \(3 dimensions\), found 2; are two files swapped\?"),
         (format_idx(IMAGES)[:13], r"the header is cut short \(13 of 16 bytes\)"),
         (format_idx(IMAGES)[:-1], "truncated: the header declares 2x3x4 values, that is 40 bytes with it, and 39 are"),
-        (format_idx(IMAGES) + b"\0", "bytes left over: the header declares 2x3x4 values, .* and 41 are there"),
+        (header(0, 2**32 - 1, 2**32 - 1), "the header declares 0x4294967295x4294967295 values, and at most"),
+        (header(2**32 - 1, 2**32 - 1, 2**32 - 1), "the header declares .* values, and at most 1,099,511,627,776 are"),
+        (header(2, 0, 4), "the header declares 2x0x4 values: allowed are sizes from 1 on"),
+        (header(2**30, 1, 1), "truncated: the header declares 1073741824x1x1 values"),
+        (format_idx(IMAGES) + b"\0", "bytes left over: the header declares 2x3x4 values, .* and more are there"),
     ],
 )
 def test_damaged_bytes_are_refused(content, text):
@@ -80,9 +89,24 @@ def followed_by_others(packed):
 
 
 @pytest.mark.parametrize("change", [cut_short, damaged, followed_by_others])
-def test_a_damaged_gzip_stream_is_refused(tmp_path, change):
+def test_a_damaged_gzip_stream_is_refused(change):
     """A gzipped file that is cut short, changed or followed by other bytes is named as damaged."""
-    path = tmp_path / "file.gz"
-    path.write_bytes(change(gzip.compress(format_idx(IMAGES), mtime=0)))
-    with pytest.raises(InvalidArchive, match=f"^{path}: the gzip stream is damaged or cut short"):
-        read_idx(path, dimensions=3)
+    content = change(gzip.compress(format_idx(IMAGES), mtime=0))
+    with pytest.raises(InvalidArchive, match=r"^file: the gzip stream is damaged or cut short"):
+        parse_idx(content, dimensions=3, source="file")
+
+
+def test_no_more_is_unpacked_than_the_header_declares():
+    """Of a small file that unpacks to gigabytes, or declares more than it may hold, next to nothing is unpacked."""
+    bomb = gzip.compress(format_idx(IMAGES) + bytes(200_000_000), compresslevel=1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidArchive, match=r"^file: bytes left over: the header declares 2x3x4 values"):
+            parse_idx(bomb, dimensions=3, source="file")
+        with pytest.raises(
+            InvalidArchive, match=r"^file: the header declares 2x3x4 values, and at most 20 are expected"
+        ):
+            parse_idx(bomb, dimensions=3, source="file", most=20)
+        assert 10_000_000 > tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -134,6 +134,7 @@ def test_every_page_with_commands_is_followed():
         "docs/publishing.md",
         "docs/comparing.md",
         "docs/verification.md",
+        "docs/signing.md",
         "docs/distribution.md",
         OPERATIONS,
         RELEASING,
@@ -156,7 +157,7 @@ def test_recipes(reader):
     assert [] == [text for text in printed if " failed" in text]
     text = next(text for text in printed if "made again" in text)
     (declared,) = [block.text for block in blocks("docs/recipes.md") if block.mark == "file my_colours.py"]
-    assert re.findall(r"\b[0-9a-f]{64}\b", text) == re.findall(r'"([0-9a-f]{64})"', declared)
+    assert re.findall(r"\b([0-9a-f]{64}) ([0-9]+)", text) == re.findall(r'"([0-9a-f]{64})", ([0-9]+)', declared)
     assert re.search(r"^ *1 +good +colour_cnn +1\.0000 +1\.0000$", text, re.MULTILINE)
     assert re.search(r"^ *1 +equal$", text, re.MULTILINE)
     manifest = json.loads((reader.directory / "models/colours/1/assets.extra/manifest.json").read_text())
@@ -203,6 +204,15 @@ def test_distribution(reader):
     printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
     assert ["good"] * 3 == re.findall(r"^ *\d+ +(good|warning|error) ", printed[-1], re.MULTILINE)
     assert ["2", "3"] == names_in(reader.directory / "served" / "mnist")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on the PATH")
+def test_signing(reader):
+    """A key is made, two versions are signed with it, and this package and openssl both find them signed."""
+    reader.export("1,2")
+    printed = [text for block, text in reader.follow("docs/signing.md") if block.language == "sh"]
+    assert ["good"] * 2 == re.findall(r"^ *\d+ +(good|warning|error) ", printed[0], re.MULTILINE)
+    assert "Signature Verified Successfully" in printed[1]
 
 
 def test_releasing(reader):

@@ -28,7 +28,7 @@ def test_every_part_has_its_place():
         )
 
 
-GIVEN = {"version": 1, "versions": "1", "label": "stable", "server": "localhost:8500"}
+GIVEN = {"version": 1, "versions": "1", "label": "stable", "server": "localhost:8500", "private_key": "key"}
 
 
 def _given(task):

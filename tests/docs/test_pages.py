@@ -31,7 +31,7 @@ def test_every_page_is_in_the_readme():
     assert [] == [name for name in NAMES if name.startswith("docs/") and f"]({name})" not in text]
 
 
-@pytest.mark.parametrize("name", [*NAMES, "CHANGELOG.md"])
+@pytest.mark.parametrize("name", [*NAMES, "CHANGELOG.md", "SECURITY.md"])
 def test_relative_links_lead_somewhere(name):
     """Each relative link names a file that is there, and a heading in it."""
     broken = []

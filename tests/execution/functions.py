@@ -2,6 +2,7 @@
 
 import copyreg
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -76,3 +77,42 @@ def crash():
 def chatter():
     os.write(2, b"chatter of C++\n")
     print("words of Python", file=__import__("sys").stderr)
+
+
+def fill(directory, arrays, value, *, report):
+    """Write files, and say where this ran and where the arrays were."""
+    report(0.5, "half")
+    (directory / "deep").mkdir()
+    (directory / "deep" / "file").write_bytes(value * len(list(arrays.iterdir())))
+    return os.getpid(), str(arrays), (arrays / "a").read_bytes()[:1], str(directory)
+
+
+def fill_and_refuse(directory):
+    (directory / "file").write_bytes(b"")
+    refuse()
+
+
+def fill_and_stumble(_):
+    return stumble()
+
+
+def fill_and_ask_tensorflow(_):
+    """Run an op, and raise what TensorFlow raises."""
+    import tensorflow as tf
+
+    assert 2 == int(tf.constant(1) + 1)
+    ask_tensorflow()
+
+
+def die(_, counter, times):
+    """End the process that runs this, the first times that it is called."""
+    path = Path("/") / counter
+    called = len(path.read_text()) if path.exists() else 0
+    path.write_text("x" * (called + 1))
+    if called < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return called
+
+
+def wait_and_fill(_, path, seconds):
+    wait(Path("/") / path, seconds)

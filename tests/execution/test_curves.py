@@ -35,3 +35,9 @@ def test_no_curve_without_the_last_segment(training):
     assert read_curve(training / "200") is None
     (training / "100" / CURVE).unlink()
     assert read_curve(training / "100") is None
+
+
+def test_nobody_waits_for_a_fifo(training, make_fifo):
+    """In the place of a curve it hides what was before, as whatever cannot be read does."""
+    make_fifo(training / "100" / CURVE)
+    assert read_curve(training / "100") is None

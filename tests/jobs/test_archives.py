@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from tasks.storage import publishing
 from tests.conftest import ROOT, free_port, last_line, names_in, read_tree
 
 
@@ -92,7 +93,7 @@ class TestData:
             archives = []
             for name, content in zip(small.ARCHIVES, files):
                 (mirror / name).write_bytes(content)
-                archives.append(small.Archive(name, hashlib.sha256(content).hexdigest()))
+                archives.append(small.Archive(name, hashlib.sha256(content).hexdigest(), len(content)))
             parts = ("train_images", "train_labels", "test_images", "test_labels")
             small.DATASETS["bad"] = dataclasses.replace(small.SMALL, name="bad", **dict(zip(parts, archives)))
         """
@@ -108,3 +109,12 @@ class TestData:
         assert what in last_line(result)
         assert str(run_luigi.directory / "work" / "archives" / "bad") in last_line(result)
         assert [] == names_in(run_luigi.directory / "work" / "datasets")
+
+
+def test_what_a_killed_download_left_is_swept(run_luigi):
+    """Killed after the last archive had its name, it left its folder, and does not run again: decoding sweeps it."""
+    run_luigi("DownloadDataset", "--dataset=small", check=0)
+    archives = run_luigi.directory / "work" / "archives" / "small"
+    (archives / publishing.aside_name("t10k-labels", "0123abcd")).mkdir()
+    run_luigi("PrepareDataset", "--dataset=small", check=0)
+    assert 4 == len(names_in(archives))

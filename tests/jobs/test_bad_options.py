@@ -27,7 +27,16 @@ BAD_OPTIONS = [
     (("--versions", "1", "--seed", "-1"), "seed = '-1'", "0 to 4,294,967,295"),
     (("--versions", "1", "--threads", "0"), "threads = '0'", "1 to 256"),
     (("--versions", "1", "--allow-signature-change", "maybe"), "allow_signature_change = 'maybe'", "true and false"),
+    (("--versions", "1", "--work-dir", "~no-such-user/w"), "work_dir '~no-such-user/w'", "nobody here has that name"),
+    (("--versions", "1", "--base-path", "a\udcffb"), "base_path 'a\\udcffb'", "paths in UTF-8, without a NUL"),
+    (("--versions", "1", "--bucket", "~no-such-user/b"), "bucket '~no-such-user/b'", "nobody here has that name"),
     (("--versions", "1", "--dataset", "small", "--batch-size", "501"), "batch_size = 501", "1 to 500"),
+]
+TREES = [
+    ("ExportVersion", "--version=1", "--dataset=small"),
+    ("ExportAllVersions", "--versions=1", "--dataset=small"),
+    ("RebuildVersions",),
+    ("CompareVersions",),
 ]
 BAD_CONFIGURATIONS = [
     ("[recipe]\nmodle = cnn\n", "luigi.cfg [recipe] modle", "unknown key; allowed are dataset, model"),
@@ -39,6 +48,16 @@ BAD_CONFIGURATIONS = [
     ("[ExportVersion]\nmodel = cnn\n", "luigi.cfg [ExportVersion] model", "belong under [recipe]"),
     ("[ExportAllVersions]\nseed = 1\n", "luigi.cfg [ExportAllVersions] seed", "belong under [recipe]"),
     ("[training]\nsegments = 5\n", "luigi.cfg [training] segments", "allowed are threads, segment"),
+    ("[execution]\nworkers = 5\n", "luigi.cfg [execution] workers: unknown key", "allowed are engine, dask_scheduler"),
+    ("[execution]\nengine = spark\n", "luigi.cfg [execution] engine = 'spark'", "one of dask, local"),
+    ("[execution]\nengine = dask\n", "luigi.cfg [execution] engine = dask", "needs dask_scheduler beside it"),
+    ("[execution]\ndask_scheduler = host\n", "[execution] dask_scheduler = 'host'", "such as tcp://host:8786"),
+    ("[recipe]\nmodel = a%b\n", "luigi.cfg [recipe] model: '%' must be followed by", "is written %%"),
+    ("[recipe]\nmodel = %(foo)s\n", "luigi.cfg [recipe] model: Bad value substitution", "is written %%"),
+    ("[training]\nthreads = ${NO_SUCH}\n", "[training] threads: Config refers to a nonexisting environment", "NO_SUCH"),
+    ("[distribution]\nbucket = s3://a%b\n", "luigi.cfg [distribution] bucket: '%' must", "is written %%"),
+    ("[ExportVersion]\nbase_path = a%b\n", "luigi.cfg [ExportVersion] base_path: '%' must", "is written %%"),
+    ("[ExportAllVersions]\nbase_path = a\0b\n", "base_path 'a\\x00b'", "paths in UTF-8, without a NUL"),
     ("[training]\nsegment = 0\n", "luigi.cfg [training] segment = '0'", "1 to 10,000,000"),
 ]
 
@@ -49,6 +68,39 @@ def test_options(run_here, options, what, allowed):
     result = run_here("ExportAllVersions", *options, check=40)
     assert what in last_line(result)
     assert allowed in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert [] == names_in(run_here.directory)
+
+
+@pytest.mark.parametrize("task", TREES, ids=lambda task: task[0])
+@pytest.mark.parametrize(
+    ("base_path", "work_dir"),
+    [
+        ("models", "models"),
+        ("models", "models/7"),
+        ("models", "models/a/b"),
+        ("models", "link/7"),
+        ("work/training/0123", "work"),
+    ],
+)
+def test_a_work_folder_in_the_tree(run_here, task, base_path, work_dir):
+    """Archives and trainings must not become versions: refused before anything is made, behind a link, too."""
+    (run_here.directory / "link").symlink_to("models")
+    result = run_here(*task, "--base-path", base_path, "--work-dir", work_dir, check=40)
+    assert f"work_dir {run_here.directory / work_dir}: " in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert ["link"] == names_in(run_here.directory)
+
+
+@pytest.mark.parametrize(
+    "task", [*TREES, ("VerifyVersions",), ("PullVersions", "--bucket=b"), ("RetireVersions",)], ids=lambda task: task[0]
+)
+@pytest.mark.parametrize("name", ["a[b]c", "a\\b"])
+def test_a_base_path_that_tensorflow_takes_for_a_pattern(run_here, task, name):
+    """Neither TensorFlow nor its server would find weights there: refused before anything is made."""
+    result = run_here(*task, "--base-path", name, check=40)
+    expected = f"{str(run_here.directory / name)!r}: TensorFlow takes"
+    assert expected in last_line(result)
     assert "Traceback" not in result.stderr
     assert [] == names_in(run_here.directory)
 

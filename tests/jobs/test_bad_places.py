@@ -73,3 +73,12 @@ def closed_folder(tmp_path):
         closed.mkdir(mode=0o500)
         yield closed
         closed.chmod(0o700)
+
+
+def test_too_few_open_files(run_luigi):
+    """A limit on open files that is too low is told in one line, and nothing half is there."""
+    limit = ("bash", "-c", 'ulimit -n 20; exec "$@"', "bash")
+    result = run_luigi("ExportVersion", "--version=1", "--dataset=small", prefix=limit, check=30)
+    assert "Too many open files" in last_line(result)
+    assert "Traceback" not in result.stderr
+    assert [] == names_in(run_luigi.base)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tasks.data.dataset import MNIST
-from tasks.data.idx import read_idx
+from tasks.data.idx import parse_idx
 from tests.conftest import BIN, ROOT, names_in
 
 pytestmark = pytest.mark.mnist
@@ -54,8 +54,9 @@ def test_accuracy(directory, mnist_dir):
     """Versions 1, 2 and 3 score 0.900, 0.910 and 0.992 on the test images through both signatures, as they declare."""
     base = directory / "models" / "mnist"
     assert ["1", "2", "3"] == names_in(base)
-    images = read_idx(mnist_dir / MNIST.test_images.name, dimensions=3).reshape(-1, 784)
-    np.savez(directory / "test.npz", images=images, labels=read_idx(mnist_dir / MNIST.test_labels.name, dimensions=1))
+    images = parse_idx(MNIST.test_images.read(mnist_dir), dimensions=3, source="images").reshape(-1, 784)
+    labels = parse_idx(MNIST.test_labels.read(mnist_dir), dimensions=1, source="labels")
+    np.savez(directory / "test.npz", images=images, labels=labels)
     result = subprocess.run(
         [sys.executable, "-m", "tests.reader", "score", directory / "test.npz", base / "1", base / "2", base / "3"],
         cwd=ROOT,

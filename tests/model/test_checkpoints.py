@@ -3,8 +3,10 @@
 import zipfile
 
 import numpy as np
+import pytest
 
 from tasks.model.checkpoints import STATE, load_state, load_weights, save_state
+from tests.pickles import Payload
 
 STATE_WITH_SLOTS = {
     "hidden/kernel": np.random.RandomState(0).standard_normal((3, 4)).astype(np.float32),
@@ -47,3 +49,17 @@ def test_averages_are_what_is_served(tmp_path):
     save_state(tmp_path, state)
     weights = load_weights(tmp_path)
     assert [[1, 1], [3]] == [weights[name].tolist() for name in ("a", "b")]
+
+
+@pytest.mark.parametrize("load", [load_state, load_weights])
+def test_a_pickle_in_a_checkpoint_is_not_opened(tmp_path, load):
+    """NumPy would run what is in it: it is refused, as a member of the archive and in its place."""
+    payload = Payload(tmp_path / "was-run")
+    payload.prove()
+    np.savez(tmp_path / STATE, weights=np.array([payload], dtype=object), allow_pickle=True)
+    with pytest.raises(ValueError, match="Object arrays cannot be loaded when allow_pickle=False"):
+        load(tmp_path)
+    (tmp_path / STATE).write_bytes(payload.pickled())
+    with pytest.raises(ValueError, match="contains pickled"):
+        load(tmp_path)
+    assert not payload.path.exists()

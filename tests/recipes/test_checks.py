@@ -19,6 +19,14 @@ def test_a_refusal_says_where_what_and_what_is_allowed():
         check.check_value("n", "1", "luigi.cfg [x] ")
 
 
+@pytest.mark.parametrize("check", [number("a number", lambda _: True), whole_number(1, 9)])
+@pytest.mark.parametrize("value", [10**400, "1e999", float("nan"), "\0", None, [], "9" * 5000])
+def test_what_no_float_holds_is_refused(check, value):
+    """However large a number is, and of whatever type a value."""
+    with pytest.raises(InvalidParameter, match=r"^n = .*: allowed is a"):
+        check.check_value("n", value)
+
+
 def test_names_that_are_registered_later_are_allowed_too():
     """The names are looked up when a value is checked."""
     names = {"a": 1}

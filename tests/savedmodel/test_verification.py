@@ -225,6 +225,15 @@ def test_each_fault_is_in_the_documentation(fault):
     assert f"| {severity} | `{message}` |" in page
 
 
+@pytest.mark.parametrize("name", ["saved_model.pb", DATA.as_posix(), WARMUP.as_posix(), ANSWERS.as_posix()])
+def test_a_fifo_in_a_version_is_a_fault_that_nobody_waits_for(tree, make_fifo, name):
+    """TensorFlow, which would open it and wait, is not asked; the documentation has the message."""
+    make_fifo(tree / "1" / name)
+    said = "not a regular file; TensorFlow would wait for it for ever. Remove it"
+    assert [f"{name} is missing", f"{name}: {said}"] == [fault.message for fault in verify_version(tree / "1").faults]
+    assert f"| error | `saved_model.pb: {said}` |" in (ROOT / "docs" / "verification.md").read_text()
+
+
 def test_a_missing_index_is_one_fault(tree):
     """The manifest misses the file, the loader knows what that means: said once, by the one who knows more."""
     (tree / "1" / "variables" / "variables.index").unlink()

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tests import disks
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
 from tests.serving.conftest import promote, wait_until
@@ -44,6 +45,34 @@ def fails(run_here, base_path):  # noqa: ARG001 - the tree has to be there
 def fails_by_itself(run_luigi, base_path):  # noqa: ARG001 - the tree has to be there
     """Let a command line fail in a process of its own."""
     return functools.partial(run_and_fail, run_luigi)
+
+
+@pytest.mark.parametrize("name", ["models.config", "releases.jsonl", "foreign.json"])
+def test_a_fifo_where_a_file_is_expected_is_not_waited_for(fails, make_fifo, config_path, base_path, name):
+    """A FIFO in the place of what a promotion reads is named at once, and nothing is changed."""
+    if name == "foreign.json":  # which nobody asks for otherwise
+        (base_path / "1" / "assets.extra" / "manifest.json").unlink()
+    make_fifo(config_path.with_name(name))
+    last = fails(*PROMOTE, "--wait-seconds", "0")
+    assert name in last
+    assert "ot a regular file" in last
+
+
+def test_nothing_goes_through_a_link_in_the_place_of_the_log(fails, config_path, tmp_path):
+    """A link that bears the log's name is named, and what it points to is neither read nor written."""
+    victim = tmp_path / "victim"
+    victim.write_text("of somebody else")
+    config_path.with_name("releases.jsonl").symlink_to(victim)
+    last = fails(*PROMOTE, "--wait-seconds", "0")
+    assert "releases.jsonl: Too many levels of symbolic links; no link, FIFO or device is used there" in last
+    assert "of somebody else" == victim.read_text()
+
+
+def test_a_promotion_on_a_full_disk(fails):
+    """The file that does not fit is named in one line with the way out, and nothing is changed."""
+    with disks.file_size_limit(100):
+        last = fails(*PROMOTE, "--wait-seconds", "0")
+    assert last.endswith("models.config: File too large; make room or choose another place")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.errors import ReleaseRefused
 from tasks.serving import retirement
+from tasks.storage import publishing
 from tests.serving.conftest import loaded, promote, serve
 
 
@@ -76,7 +77,10 @@ def test_what_others_remove_meanwhile_is_not_missed(served, in_process):
 
 def test_what_a_killed_process_left_is_swept(served):
     """A config file that was never renamed goes with the next change, a version that was half removed with the next."""
-    left = [served.config_path.parent / ".aside-models.config-0", served.base_path / ".aside-1-0"]
+    left = [
+        served.config_path.parent / publishing.aside_name("models.config", "01234567"),
+        served.base_path / publishing.aside_name("1", "01234567"),
+    ]
     for folder in left:
         folder.mkdir()
         (folder / "half").write_text("x")

@@ -52,7 +52,23 @@ def test_an_address_says_which_interface_it_is(address, kind):
 
 @pytest.mark.parametrize(
     "address",
-    ["localhost", "localhost:65536", "localhost:8500/", "http://", "http://[::1", "http://h:x", "http://h/v1", "a b:1"],
+    [
+        "localhost",
+        "localhost:65536",
+        "localhost:8500/",
+        "http://",
+        "http://[::1",
+        "http://h:x",
+        "http://h/v1",
+        "a b:1",
+        "http://a..b:80",
+        "a..b:80",
+        "http://.:80",
+        "-:80",
+        f"http://{'a' * 64}:80",
+        "http://[::::]:80",
+        "[1.2]:80",
+    ],
 )
 def test_an_address_that_is_none_is_refused(address):
     """What is allowed is told before anybody is asked."""

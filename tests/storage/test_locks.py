@@ -58,3 +58,18 @@ def test_folders_can_be_locked_and_what_is_gone_cannot(tmp_path):
     assert None is locks.try_lock(tmp_path)
     os.close(lock)
     assert None is locks.try_lock(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.with_name("victim")), os.mkfifo])
+def test_no_lock_is_taken_through_a_link(tmp_path, make):
+    """A link where the lock's file belongs is an error at once; the file that it points to stays as it is."""
+    (tmp_path / "victim").write_text("of somebody else")
+    make(tmp_path / "file")
+    if (tmp_path / "file").is_symlink():
+        with pytest.raises(OSError, match=r"symbolic links"), locks.exclusive(tmp_path / "file"):
+            pass
+        with pytest.raises(OSError, match=r"symbolic links"):
+            locks.try_lock(tmp_path / "file")
+    else:
+        os.close(locks.try_lock(tmp_path / "file"))
+    assert "of somebody else" == (tmp_path / "victim").read_text()

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -22,6 +23,34 @@ with publishing.publish_directory(Path(sys.argv[1])) as aside:
     (aside / "half").write_text("half of it")
     print(aside, flush=True)
     sys.stdin.read()
+"""
+
+WITHOUT_LOCKS = """
+import sys
+from pathlib import Path
+from tasks.errors import StorageFailed
+from tasks.storage import publishing
+from tests import system_calls
+system_calls.refuse(system_calls.FLOCK)
+try:
+    publishing.publish_file(Path(sys.argv[1]), b"content")
+except StorageFailed as error:
+    print(error)
+"""
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from tasks.errors import StorageFailed
+from tasks.storage import publishing
+if os.geteuid() == 0:
+    os.chmod(Path(sys.argv[1]).parent, 0o777)
+    os.setuid(65534)
+os.umask(0o777)
+try:
+    publishing.publish_file(Path(sys.argv[1]), b"content")
+except StorageFailed as error:
+    print(error)
 """
 
 APPEND = """
@@ -144,19 +173,47 @@ def test_what_a_killed_process_left_is_swept_by_the_next_writer(tmp_path, writer
     assert ["1"] == names(tmp_path)
 
 
-def test_a_leftover_file_is_swept_too(tmp_path):
-    """A plain file with the name of a leftover goes, and other files stay."""
-    leftover = tmp_path / f"{publishing.ASIDE_PREFIX}file-00000000"
-    leftover.write_text("half")
-    (tmp_path / "file").write_text("whole")
-    assert [leftover] == publishing.sweep(tmp_path)
+def test_what_somebody_else_made_is_not_swept(tmp_path, writer):
+    """Names that begin alike but do not end as ours, and links, FIFOs and files with the very name of ours, stay."""
+    writer.kill()
+    writer.wait()
+    ours = writer.aside.rename(tmp_path / "kept")
+    (tmp_path / f"{publishing.ASIDE_PREFIX}notes").mkdir()
+    (tmp_path / f"{publishing.ASIDE_PREFIX}file-0123abcd").mkdir()
+    theirs = names(tmp_path)
+    for make in (writer.aside.touch, lambda: os.mkfifo(writer.aside), lambda: writer.aside.symlink_to(ours)):
+        make()
+        assert [] == publishing.sweep(tmp_path)
+        writer.aside.unlink()
+    assert theirs == names(tmp_path)
+    assert "half of it" == (ours / "half").read_text()
+
+
+def test_a_killed_writer_of_a_file_is_swept_by_the_next(tmp_path, writer):
+    """Whoever publishes a file sweeps as well."""
+    writer.kill()
+    writer.wait()
+    publishing.publish_file(tmp_path / "file", b"whole")
     assert ["file"] == names(tmp_path)
 
 
-def test_a_dangling_link_is_not_swept(tmp_path):
-    """What cannot be opened cannot be locked, and stays."""
-    (tmp_path / f"{publishing.ASIDE_PREFIX}link").symlink_to(tmp_path / "nowhere")
-    assert [] == publishing.sweep(tmp_path)
+def test_a_place_without_locks_is_told(tmp_path):
+    """A file system that refuses locks, as NFS may, ends the writer with one line, and nothing is left."""
+    told = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LOCKS, tmp_path / "1"], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert f"{tmp_path / '1'}: No locks available; choose a place whose file system has locks (flock)\n" == told.stdout
+    assert [] == names(tmp_path)
+
+
+def test_a_umask_that_takes_ones_own_rights_is_told():
+    """Folders that their own maker may not read end the writer, and nothing is left."""
+    with tempfile.TemporaryDirectory() as place:  # tmp_path is below a folder that is closed to all other users
+        told = subprocess.run(
+            [sys.executable, "-c", UNREADABLE, f"{place}/1"], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert [] == names(Path(place))
+    assert f"{place}/1: Permission denied; choose another place, or change who may write there\n" == told.stdout
 
 
 def write_sealed(target, content):
@@ -265,6 +322,25 @@ def test_a_file_that_may_not_grow_is_told(tmp_path, write):
     ):
         write(tmp_path / "1")
     assert [] == [name for name in names(tmp_path) if name != "1"]
+
+
+def test_a_line_that_does_not_fit_is_not_half_there(tmp_path):
+    """A line of which the disk takes the beginning alone is an error, and the log ends with the line before it."""
+    publishing.append_line(tmp_path / "log", "first")
+    with disks.file_size_limit(4096), pytest.raises(StorageFailed, match="make room"):
+        publishing.append_line(tmp_path / "log", "x" * 5000)
+    publishing.append_line(tmp_path / "log", "last")
+    assert "first\nlast\n" == (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to(path.with_name("victim")), os.mkfifo])
+def test_no_line_goes_through_a_link_or_into_a_fifo(tmp_path, make):
+    """What is no file is named, and what a link points to stays as it is."""
+    (tmp_path / "victim").write_text("of somebody else")
+    make(tmp_path / "log")
+    with pytest.raises(StorageFailed, match=f"{tmp_path / 'log'}: .*; no link, FIFO or device is used there"):
+        publishing.append_line(tmp_path / "log", "line")
+    assert "of somebody else" == (tmp_path / "victim").read_text()
 
 
 @pytest.mark.parametrize("write", [publish_large_directory, publish_large_file, append_large_lines])

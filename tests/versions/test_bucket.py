@@ -2,9 +2,9 @@
 
 import pytest
 
-from tasks.errors import VerificationFailed
+from tasks.errors import BucketFailed, VerificationFailed
 from tasks.storage.object_store import MOST_BYTES, Entry, open_store
-from tasks.versions import bucket
+from tasks.versions import bucket, manifest
 from tasks.versions.bucket import find_harm, find_stored, look_up
 from tasks.versions.manifest import read_manifest
 from tests.buckets import edit_manifest, write_version
@@ -48,6 +48,20 @@ class TestListing:
         )
         assert {} == find_stored(Listing(*keys))
 
+    def test_a_signature_is_found_beside_its_version(self):
+        """It is no file of the version, and no version of its own."""
+        found = find_stored(Listing(f"3/{PB}", "3.sig", "4.sig", "5.sig/x"))
+        assert [3] == list(found)
+        assert ({PB}, "3.sig") == (set(found[3].entries), found[3].signature.key)
+
+    def test_a_listing_without_an_end_is_given_up(self, monkeypatch):
+        """It would fill the memory; one line says where."""
+        monkeypatch.setattr(bucket, "MOST_OBJECTS", 3)
+        assert [1] == list(find_stored(Listing("1/a", "1/b", "1/c")))
+        for look in (find_stored, lambda store: look_up(store, 1)):
+            with pytest.raises(BucketFailed, match="s3://models/mnist: holds more than 3 objects; is it the right"):
+                look(Listing("1/a", "1/b", "1/c", "1/d"))
+
     @pytest.mark.parametrize(("keys", "whole"), [((PB, CLAIM), True), ((CLAIM,), False), ((PB,), False), ((), False)])
     def test_a_version_is_whole_with_its_first_and_its_last_object(self, keys, whole):
         """The manifest alone is a push that was cut off; `saved_model.pb` alone was put there by somebody else."""
@@ -83,7 +97,12 @@ class TestManifests:
             "a\\b",
             "a\nb",
             "a\0b",
+            "\x9b31m",
+            "\ud800",
             "x" * 256,
+            "é" * 128,
+            "/".join(["a" * 100] * 11),
+            "a/" * 32 + "a",
             CLAIM,
             "variables",
         ],
@@ -91,32 +110,52 @@ class TestManifests:
     def test_names_that_lead_elsewhere_are_refused(self, version, name):
         """Absolute ones, `..`, control characters, the manifest's own, and one that is another one's folder."""
         edit_manifest(version, files=lambda files: {**files, name: {"bytes": 1, "sha256": DIGEST}})
-        assert f"its manifest names the file {name!r}; allowed are relative names" in find_harm(
-            3, read_manifest(version)
-        )
+        harm = find_harm(3, read_manifest(version))
+        assert harm.startswith(f"its manifest names the file {name[:255]!r}"[:-1])
+        assert harm.endswith("; allowed are relative names without '..'")
+
+    def test_a_file_is_no_folder_of_another_one(self, version):
+        """However far below it that is."""
+        below = {f"{PB}/a/b": {"bytes": 1, "sha256": DIGEST}}
+        edit_manifest(version, files=lambda files: {**files, **below})
+        assert f"its manifest names the file {PB!r}; allowed" in find_harm(3, read_manifest(version))
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            {"bytes": 1, "sha256": DIGEST, "link": "/etc/passwd"},
+            {"link": "/etc/passwd"},
+            "text",
+            None,
+            {"bytes": -1, "sha256": DIGEST},
+            {"bytes": True, "sha256": DIGEST},
+            {"bytes": 1.5, "sha256": DIGEST},
+            {"bytes": "1", "sha256": DIGEST},
+            {"bytes": 1, "sha256": None},
+            {"bytes": 1},
+        ],
+    )
+    def test_what_says_more_or_less_is_no_manifest(self, version, entry):
+        """A file has a size and a SHA-256, and is no link: whoever reads a manifest may rely on that."""
+        edit_manifest(version, files=lambda files: {**files, "x": entry})
+        assert read_manifest(version) is None
 
     @pytest.mark.parametrize(
         ("entry", "message"),
         [
-            ({"bytes": 1, "sha256": DIGEST, "link": "/etc/passwd"}, "neither bytes nor sha256, such as a link"),
-            ({"link": "/etc/passwd"}, "such as a link"),
-            ("text", "such as a link"),
-            ({"bytes": -1, "sha256": DIGEST}, "gives x -1 bytes"),
             ({"bytes": MOST_BYTES + 1, "sha256": DIGEST}, "allowed are 0 to 5,368,709,120"),
-            ({"bytes": "1", "sha256": DIGEST}, "gives x '1' bytes"),
             ({"bytes": 1, "sha256": "F" * 64}, "gives x no SHA-256"),
-            ({"bytes": 1, "sha256": None}, "gives x no SHA-256"),
         ],
     )
     def test_entries_are_bounded(self, version, entry, message):
-        """Links, sizes that nobody has, and files without a checksum are named."""
+        """Sizes that nobody has, and files without a checksum are named."""
         edit_manifest(version, files=lambda files: {**files, "x": entry})
         assert message in find_harm(3, read_manifest(version))
 
     @pytest.mark.parametrize(
         ("files", "message"),
         [
-            ({}, "lists no files"),
+            ({}, "lists no saved_model.pb"),
             ({"a": {"bytes": 1, "sha256": DIGEST}}, "lists no saved_model.pb"),
         ],
     )
@@ -127,8 +166,13 @@ class TestManifests:
 
     def test_a_list_is_not_endless(self, version, monkeypatch):
         """More files than any version has are refused."""
-        monkeypatch.setattr(bucket, "MOST_FILES", 3)
-        assert "more than 3" in find_harm(3, read_manifest(version))
+        monkeypatch.setattr(manifest, "MOST_FILES", 3)
+        assert "its manifest lists more than 3 files" == find_harm(3, read_manifest(version))
+
+    def test_a_name_of_a_million_folders_takes_no_time(self, version):
+        """Nor the memory for all of their paths."""
+        edit_manifest(version, files=lambda files: {**files, "a/" * 1_000_000 + "a": {"bytes": 1, "sha256": DIGEST}})
+        assert f"{'a/' * 127}a...'" in find_harm(3, read_manifest(version))
 
     def test_the_number_is_its_own(self, version):
         """A version that was copied under another number is refused."""

@@ -84,3 +84,12 @@ def test_it_needs_the_standard_library_alone(exported):
     )
     told = subprocess.run([sys.executable, "-c", code, exported / "1"], cwd=ROOT, capture_output=True, check=True)
     assert json.loads(told.stdout) == []
+
+
+def test_nobody_waits_for_a_fifo(tmp_path, make_fifo):
+    """A FIFO in the place of a request is an error at once."""
+    (tmp_path / GOLDEN).mkdir(parents=True)
+    (tmp_path / GOLDEN / "predict.expected.json").write_text("{}")
+    make_fifo(tmp_path / GOLDEN / "predict.json")
+    with pytest.raises(ValueError, match="Not a regular file"):
+        read_golden(tmp_path)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import pytest
 
-from tasks.versions.manifest import MANIFEST, SCHEMA_VERSION, read_manifest, write_manifest
+from tasks.versions.manifest import MANIFEST, SCHEMA_VERSION, find_damage, read_manifest, write_manifest
 from tests import small
 from tests.savedmodel.conftest import RECIPE, make_manifest
 
@@ -36,6 +36,37 @@ def test_the_same_manifest_gives_the_same_bytes(tmp_path):
         texts.append((tmp_path / MANIFEST).read_bytes())
     assert texts[0] == texts[1]
     assert texts[0].endswith(b"}\n")
+
+
+def test_a_flipped_bit_is_noticed_wherever_it_falls(publish):
+    """No manifest is read that differs in any bit from what was written, and says something else."""
+    version = publish()
+    path, written = version / MANIFEST, read_manifest(version)
+    content = path.read_bytes()
+    believed = []
+    for index in range(len(content)):
+        for bit in range(8):
+            path.write_bytes(content[:index] + bytes([content[index] ^ 1 << bit]) + content[index + 1 :])
+            believed += [index] if (found := read_manifest(version)) is not None and found != written else []
+    assert [] == believed
+
+
+def test_a_manifest_of_an_earlier_release_is_read(publish):
+    """It has no checksum of itself."""
+    version = publish()
+    content = json.loads((version / MANIFEST).read_bytes())
+    assert 64 == len(content.pop("manifest_sha256"))
+    (version / MANIFEST).write_text(json.dumps(content))
+    assert make_manifest() == read_manifest(version)
+
+
+def test_a_fifo_is_no_manifest_and_no_file_of_a_version(publish, make_fifo):
+    """Nobody waits for it: the one has no manifest, the other is damaged, even where no byte is missing."""
+    version = publish(files={"saved_model.pb": {"bytes": 0, "sha256": "00"}})
+    make_fifo(version / "saved_model.pb")
+    assert "saved_model.pb is no file" == find_damage(version, read_manifest(version))
+    make_fifo(version / MANIFEST)
+    assert read_manifest(version) is None
 
 
 def test_the_gate_looks_at_the_validation_split():

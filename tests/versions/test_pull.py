@@ -6,6 +6,7 @@ import os
 import pytest
 
 from tasks.errors import VerificationFailed, VersionConflict
+from tasks.storage import publishing
 from tasks.storage.object_store import open_store
 from tasks.versions.bucket import look_up
 from tasks.versions.pull import fetch_wanted, is_pulled, pull_version, verify_stored
@@ -54,7 +55,7 @@ class TestPulling:
 
     def test_what_a_killed_pull_left_is_swept(self, bucket, base_path):
         """No reader has seen it, and the next pull removes it."""
-        (base_path / ".aside-3-dead").mkdir(parents=True)
+        (base_path / publishing.aside_name("3", "0123abcd")).mkdir(parents=True)
         pull_version(look_up(bucket, 3), base_path)
         assert ["3"] == names_in(base_path)
 
@@ -236,7 +237,7 @@ class TestVerifying:
     def test_a_manifest_that_may_not_be_followed(self, bucket, tmp_path):
         """It is an error of that version."""
         edit_manifest(tmp_path / "bucket" / "3", files={})
-        assert ["its manifest lists no files, or more than 10,000"] == self.messages(bucket)
+        assert ["its manifest lists no saved_model.pb"] == self.messages(bucket)
 
     def test_halves(self, bucket, tmp_path):
         """A push that was cut off, and a model that somebody else put there."""

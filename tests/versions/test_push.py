@@ -190,7 +190,7 @@ class TestWithdrawing:
         push_version(store, version, 3)
         store.done.clear()
         assert 5 == withdraw_version(store, 3)
-        assert [f"3/{PB}", f"3/{CLAIM}"] == [store.done[0], store.done[-1]]
+        assert ["3.sig", f"3/{PB}", f"3/{CLAIM}"] == [*store.done[:2], store.done[-1]]
         assert [] == list(store.list())
 
     def test_a_folder_is_gone_with_its_last_file(self, store, version, tmp_path):

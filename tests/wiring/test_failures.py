@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import time
+from pathlib import Path
 
 import luigi
 import pytest
@@ -11,7 +13,10 @@ from luigi.scheduler import Scheduler
 from luigi.worker import Worker
 
 from tasks.errors import InvalidParameter, PipelineError
+from tasks.versions.wanted_version import WantedVersion
 from tasks.wiring.failures import ReportedTask, tell_plainly, told_plainly
+from tests.conftest import kill_group
+from tests.small import make_recipe
 
 
 class Broken(ReportedTask):
@@ -46,6 +51,56 @@ class Wanted(ReportedTask):
     """A task that needs one of something."""
 
     resources = {"one": 1}  # noqa: RUF012 - as Luigi wants it
+
+    def complete(self):
+        return False
+
+
+class Gone(ReportedTask):
+    """A version that is there when it is looked for, and is retired before the set is done."""
+
+    looked = 0
+
+    def output(self):
+        return WantedVersion(Path("/models/mnist"), 1, make_recipe())
+
+    def complete(self):
+        Gone.looked += 1
+        return Gone.looked == 1
+
+    def run(self):
+        raise PipelineError("and is not made again")
+
+
+class Set(ReportedTask):
+    """What needs it."""
+
+    def requires(self):
+        return Gone()
+
+    def complete(self):
+        return False
+
+
+class Slow(ReportedTask):
+    """A task that ends when it is told to."""
+
+    folder = luigi.Parameter()
+
+    def complete(self):
+        return Path(self.folder, "ended").exists()
+
+    def run(self):
+        Path(self.folder, "begun").touch()
+        while not self.complete():
+            time.sleep(0.05)
+
+
+class After(Slow):
+    """A task that has to wait for it."""
+
+    def requires(self):
+        return Slow(folder=self.folder)
 
     def complete(self):
         return False
@@ -143,6 +198,32 @@ def test_what_another_worker_has_is_told(last_lines, task):
         assert Wanted().task_id == shared.scheduler.get_work(worker="another")["task_id"]
         (told,) = last_lines(task(), local_scheduler=True, worker_scheduler_factory=shared)
     assert told.startswith("another worker has some of the tasks")
+
+
+def test_what_is_gone_before_it_is_used_is_told(last_lines, caplog):
+    """Not in Luigi's words, which name Python's classes: the version's folder, and what may have become of it."""
+    Gone.looked = 0
+    told = "Set: what it needs was there and is gone: /models/mnist/1; was it retired or removed meanwhile?"
+    assert [told] == last_lines(Set(), local_scheduler=True)
+    assert "Unfulfilled" not in caplog.text
+
+
+def test_a_scheduler_that_was_started_again_is_told(run_luigi, luigid):
+    """It has forgotten the rest of the run, which is not another worker's."""
+    server, folder = luigid(), run_luigi.directory
+    options = ("--folder", folder, "--scheduler-port", server.port)
+    process = run_luigi.start("After", *options, module=__name__, local_scheduler=False)
+    try:
+        while not (folder / "begun").exists():
+            assert None is process.poll(), process.communicate()
+            time.sleep(0.05)
+        server.start_again()
+        (folder / "ended").touch()
+        _, err = process.communicate(timeout=60)
+    finally:
+        kill_group(process)
+    assert 25 == process.returncode
+    assert err.splitlines()[-1].startswith("ERROR: the scheduler was started again during the run")
 
 
 def test_a_worker_that_was_killed_is_told(run_luigi):

@@ -3,7 +3,11 @@
 import json
 import subprocess
 import sys
+import time
 
+from luigi.interface import _WorkerSchedulerFactory
+
+from tasks.wiring import luigi_defaults
 from tests.conftest import ROOT
 
 
@@ -53,3 +57,19 @@ class TestSetUp:
             "[retcode]\ntask_failed = 3\n[worker]\ncheck_complete_on_run = false\n"
         )
         assert ["ERROR", 7, 3, 3, 20, False] == run_python(tmp_path, SHOW_SETTINGS)
+
+
+class TestLocalScheduler:
+    """Luigi's scheduler for one process, which looks through all tasks less often."""
+
+    def test_tries_again_what_is_due(self, monkeypatch):
+        """As Luigi's own does, a failed task is given again; until it has looked again, it is not."""
+        monkeypatch.setattr(luigi_defaults, "PRUNE_SECONDS", 0.3)
+        scheduler = _WorkerSchedulerFactory().create_local_scheduler()
+        scheduler._config.retry_delay = 0
+        scheduler.add_task(task_id="one", worker="worker")
+        assert "one" == scheduler.get_work(worker="worker")["task_id"]
+        scheduler.add_task(task_id="one", worker="worker", status="FAILED")
+        assert scheduler.get_work(worker="worker")["task_id"] is None
+        time.sleep(0.4)
+        assert "one" == scheduler.get_work(worker="worker")["task_id"]

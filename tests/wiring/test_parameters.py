@@ -8,6 +8,7 @@ import pytest
 from luigi.cmdline_parser import CmdlineParser
 from luigi.configuration import get_config
 
+from tasks import PromoteVersion, VerifyVersions
 from tasks.errors import InvalidParameter
 from tasks.recipes.checks import whole_number
 from tasks.recipes.recipe import KEYS
@@ -95,10 +96,33 @@ def test_folders_are_absolute(monkeypatch, tmp_path):
     assert str(tmp_path / "a") == Everything(version=1, folder=Path("a")).folder
 
 
+@pytest.mark.parametrize("character", "[]*?\\")
+def test_a_base_path_is_no_pattern(tmp_path, character):
+    """Each character that TensorFlow reads as part of a pattern is refused, in whatever folder of the path it is."""
+    with pytest.raises(InvalidParameter, match=r"base_path .*: TensorFlow takes \[ \] \* \? and \\ in a path for"):
+        VerifyVersions(base_path=tmp_path / f"a{character}b" / "mnist")
+    with pytest.raises(InvalidParameter, match=r"server_base_path .*: TensorFlow takes"):
+        PromoteVersion(label="stable", version=1, server_base_path=f"gs://bucket/{character}")
+
+
 def test_the_home_folder_is_written_out(monkeypatch):
     """`~` is the user's home, as in a shell."""
     monkeypatch.setenv("HOME", "/home/somebody")
     assert "/home/somebody/models" == Everything(version=1, folder="~/models").folder
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("a\0b", "allowed are paths in UTF-8, without a NUL"),
+        ("a\udcffb", "allowed are paths in UTF-8, without a NUL"),
+        ("~no-such-user/x", "nobody here has that name, or no home"),
+    ],
+)
+def test_what_no_folder_can_be_called_is_refused(text, reason):
+    """Python's own errors would be tracebacks, some of them after minutes."""
+    with pytest.raises(InvalidParameter, match=reason):
+        Everything(version=1, folder=text)
 
 
 def test_no_folder_stays_none():

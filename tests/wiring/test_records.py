@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 import luigi
 import pytest
 
+from tasks.errors import StorageFailed
 from tasks.wiring.records import NEWEST, read_records, recorded
 
 
@@ -54,6 +55,14 @@ def test_the_last_record_of_each_thing_is_read(tmp_path):
     found = read_records(tmp_path, "Recorded")
     assert ["where it lies"] == list(found)
     assert "2" == found["where it lies"]["parameters"]["number"]
+
+
+def test_nobody_waits_for_a_fifo(tmp_path, make_fifo):
+    """There are no records in it, and none is written into it."""
+    make_fifo(tmp_path / "records.jsonl")
+    assert {} == read_records(tmp_path, "Recorded")
+    with pytest.raises(StorageFailed, match="no link, FIFO or device is used there"), recorded(Recorded(), tmp_path):
+        pass
 
 
 def test_only_the_newest_records_are_read(tmp_path):

@@ -60,7 +60,9 @@ def sleeping(run_luigi):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize(("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+@pytest.mark.parametrize(
+    ("number", "name"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
+)
 def test_one_sentence_and_an_exit_code(run_luigi, sleeping, workers, number, name):
     """What was stopped and what is kept; no traceback of any process, and no table."""
     process = sleeping(f"--workers={workers}")

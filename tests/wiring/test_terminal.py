@@ -144,6 +144,7 @@ def test_outside_a_run_last_words_are_said_at_once(capsys):
     [
         (">&-", ""),
         (">&- 2>&- <&-", ""),
+        ("2>&-", ""),
         ("> /dev/full", "WARNING: Standard output cannot be written: No space left on device\n"),
         ("| true", None),
     ],
