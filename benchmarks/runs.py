@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.measuring import Result, Usage, descendants, in_turn, median_ratio, proportional_set_size, run, tool
+from tasks.versions.manifest import MANIFEST, read_manifest, write_manifest
 
 TRIVIAL = """
 import luigi
@@ -225,7 +226,8 @@ def _tutorial(script_folder: Path | None, archives: Path, export: Path, version:
 def _imitate(source: Path, target: Path, version: int) -> None:
     """Another version that differs in its number alone: a no-op run reads the manifest and the sizes of the files."""
     shutil.copytree(source, target, copy_function=os.link)
-    path = target / "assets.extra" / "manifest.json"
-    manifest = {**json.loads(path.read_text()), "model_version": version}
-    path.unlink()
-    path.write_text(json.dumps(manifest))
+    manifest = read_manifest(source)
+    if manifest is None:
+        raise RuntimeError(f"{source} has no manifest")
+    (target / MANIFEST).unlink()  # a link to the other one
+    write_manifest(target, replace(manifest, model_version=version))

@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import pooch  # after the options: --help needs none of it
 
     config = get_config()
-    for section in config.sections():
+    for section in list(config.sections()):
         if section.partition(".")[0] == "recipe":  # of the working directory, and not even checked here
             config.remove_section(section)
     # Luigi's own way to give a task further up the chain its parameter; the configuration reads % as a reference

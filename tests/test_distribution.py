@@ -2,11 +2,13 @@
 
 import os
 import time
+from dataclasses import replace
 
 import pytest
 
 from tasks import PushVersions
 from tasks.errors import BucketFailed
+from tasks.versions.manifest import read_manifest, write_manifest
 from tests.buckets import write_version
 from tests.conftest import last_line, names_in, read_tree
 
@@ -277,14 +279,13 @@ class TestScale:
         task = PushVersions(versions="1", **there)
         task.run()
         s3.ask("copy", bucket=bucket.split("/")[2], version="mnist/1", first=2, last=1000)
-        manifest = (first / "assets.extra" / "manifest.json").read_text()
+        manifest = read_manifest(first)
         for number in range(2, 1001):
             for path in [path for path in first.rglob("*") if path.is_file() and path.name != "manifest.json"]:
                 copy = tmp_path / "mnist" / str(number) / path.relative_to(first)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 os.link(path, copy)
-            told = manifest.replace('"model_version": 1', f'"model_version": {number}')
-            (tmp_path / "mnist" / str(number) / "assets.extra" / "manifest.json").write_text(told)
+            write_manifest(tmp_path / "mnist" / str(number), replace(manifest, model_version=number))
         for _attempt in range(3):  # other tests run beside this one
             s3.ask("requests")
             began = time.monotonic()

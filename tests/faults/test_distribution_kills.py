@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 
 from tasks.storage.object_store import open_store
 from tasks.versions.bucket import SAVED_MODEL, find_stored, look_up
+from tasks.versions.manifest import read_manifest, write_manifest
 from tasks.versions.push import is_pushed
 from tests.buckets import CREDENTIALS, write_version
 from tests.conftest import ROOT, names_in, read_tree
@@ -54,10 +56,9 @@ def load_all(store, seen, predict):
 def renumber(exported, base_path, number):
     """One of the versions that were really exported, under a number of its own."""
     shutil.copytree(exported / str(1 + number % 4), base_path / str(number))
-    manifest = base_path / str(number) / "assets.extra" / "manifest.json"
-    old = f'"model_version": {1 + number % 4},'
-    assert old in manifest.read_text()
-    manifest.write_text(manifest.read_text().replace(old, f'"model_version": {number},'))
+    manifest = read_manifest(base_path / str(number))
+    assert 1 + number % 4 == manifest.model_version
+    write_manifest(base_path / str(number), replace(manifest, model_version=number))
 
 
 def test_whatever_is_killed_no_half_version_is_seen(exported, bucket, tmp_path):

@@ -22,7 +22,7 @@ from tasks.storage.checksums import CHECKSUMS, is_intact
 from tasks.versions.golden import GOLDEN, read_golden, score_difference
 from tasks.versions.manifest import find_damage, parse_manifest
 from tasks.versions.tree import compare_files
-from tasks.wiring.records import RECORDS, find_exports, training_seconds
+from tasks.wiring.records import RECORDS, find_exports
 from tests import small
 
 Reader = Callable[[bytes, Path], None]  # content, and an empty folder
@@ -81,22 +81,11 @@ def foreign(content: bytes, folder: Path) -> None:
             compare_files(str(number), files, {name: {"bytes": 1, "sha256": "0" * 64} for name in files})
 
 
-class _Segment:
-    """What `training_seconds` asks of a TrainModel."""
-
-    task_family = "TrainModel"
-    directory = "/work/training/1"
-
-    def requires(self) -> dict[str, "_Segment"]:
-        return {}
-
-
 def records(content: bytes, folder: Path) -> None:
     (folder / RECORDS).write_bytes(content)
     for export in find_exports(folder).values():
         assert export["seconds"] >= 0
         assert export["started"] + export["host"]
-    assert training_seconds(str(folder), _Segment()) >= 0
 
 
 def curve(content: bytes, folder: Path) -> None:

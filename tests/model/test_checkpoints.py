@@ -5,6 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from tasks.errors import TrainingFailed
 from tasks.model.checkpoints import STATE, load_state, load_weights, save_state
 from tests.pickles import Payload
 
@@ -57,9 +58,9 @@ def test_a_pickle_in_a_checkpoint_is_not_opened(tmp_path, load):
     payload = Payload(tmp_path / "was-run")
     payload.prove()
     np.savez(tmp_path / STATE, weights=np.array([payload], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match="Object arrays cannot be loaded when allow_pickle=False"):
+    with pytest.raises(TrainingFailed, match="Object arrays cannot be loaded when allow_pickle=False"):
         load(tmp_path)
     (tmp_path / STATE).write_bytes(payload.pickled())
-    with pytest.raises(ValueError, match="contains pickled"):
+    with pytest.raises(TrainingFailed, match="contains pickled"):
         load(tmp_path)
     assert not payload.path.exists()
