@@ -130,8 +130,8 @@ class CompareVersions(InspectionTask):
         if one.manifest is None:
             return {}
         try:
-            work_dir = Path(self.work_dir)
-            made = task_that_made(one.manifest, base_path=work_dir, work_dir=work_dir, config_path=work_dir)
+            places = {name: Path(getattr(self, name)) for name in ("base_path", "work_dir", "config_path")}
+            made = task_that_made(one.manifest, **places)
         except (TypeError, ValueError):  # another release's, or anything that a damaged manifest may hold
             return {}
         curve = read_curve(made.needed_training.directory)

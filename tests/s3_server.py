@@ -9,13 +9,18 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from urllib.parse import parse_qs
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.s3.models import s3_backends
 from werkzeug.serving import make_server
+
+from tasks.versions.manifest import MANIFEST, parse_manifest, write_manifest
 
 SLOW_DOWN = (
     b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
@@ -101,12 +106,21 @@ class Server:
 
 def copy(bucket: str, version: str, first: int, last: int) -> None:
     """Put a version, given with the prefix, under other numbers too, each with a manifest that says so."""
-    backend, (prefix, _, own) = s3_backends["123456789012"]["aws"], version.rpartition("/")
+    backend, (prefix, _, _) = s3_backends["123456789012"]["aws"], version.rpartition("/")
     keys = {name: key.value for name, key in backend.buckets[bucket].keys.items() if name.startswith(f"{version}/")}
     for number in range(first, last + 1):
         for name, content in keys.items():
-            told = content.replace(b'"model_version": %s' % own.encode(), b'"model_version": %d' % number)
+            told = renumber(content, number) if name.endswith(MANIFEST.name) else content
             backend.put_object(bucket, f"{prefix}/{number}{name.removeprefix(version)}", told)
+
+
+def renumber(content: bytes, number: int) -> bytes:
+    """A manifest of another version."""
+    manifest = parse_manifest(content)
+    assert manifest is not None
+    with tempfile.TemporaryDirectory() as folder:
+        write_manifest(Path(folder), replace(manifest, model_version=number))
+        return Path(folder, MANIFEST).read_bytes()
 
 
 if __name__ == "__main__":
