@@ -56,7 +56,7 @@ def main() -> int:
     for row in rows:
         each = row["processor_seconds"] / row["versions"]
         if row["versions"] == first:
-            grown[row["step"]] = 1 / each
+            grown[row["step"]] = 1 / max(each, 1e-6)
         elif row["versions"] == last:
             grown[row["step"]] *= each
     if first == last:

@@ -25,7 +25,8 @@ from tasks.recipes.recipe import KEYS
 from tasks.serving.release_log import ReleaseLog
 from tasks.storage import disk_errors, publishing
 from tasks.versions.manifest import read_manifest
-from tasks.wiring.parameters import CheckedParameter, FlagParameter, FolderParameter
+from tasks.versions.signing import find_public_key
+from tasks.wiring.parameters import CheckedParameter, FlagParameter, FolderParameter, PublicKeyParameter
 from tasks.wiring.progress import Reporter, counted
 from tasks.wiring.recipe_lookup import complete_values
 from tasks.wiring.records import find_exports
@@ -48,6 +49,7 @@ class CompareVersions(InspectionTask):
         default="", description="the file; default: <work_dir>/comparison.html, and for json the standard output"
     )
     format = CheckedParameter(one_of(("html", "json")), "html", "html, or json for programs")
+    public_key = PublicKeyParameter("file with a public key: what is not signed by it is not loaded")
     measure_again = FlagParameter(description="time requests anew, and do not use what the work directory keeps")
 
     def run(self) -> Iterator[Any]:
@@ -82,6 +84,7 @@ class CompareVersions(InspectionTask):
                 kept=Path(self.work_dir, "latencies"),
                 measure_again=self.measure_again,
                 threads=int(complete_values({"threads": None})["threads"] or 0),
+                public_key=find_public_key(self.public_key),
                 report=report,
             )
         exports = find_exports(Path(self.work_dir))

@@ -129,8 +129,8 @@ class VerifyVersions(InspectionTask, BucketParameters):
             found = verify_stored(version, key)
             if self.deep and version.is_whole and not found.faults:
                 with tempfile.TemporaryDirectory() as folder:
-                    pull_version(version, Path(folder))
-                    found = calls.run(verify_version, Path(folder, found.name), threads=threads)
+                    pull_version(version, Path(folder), public_key=key)
+                    found = calls.run(verify_version, Path(folder, found.name), public_key=key, threads=threads)
             verified.append(found)
         return missing, verified
 

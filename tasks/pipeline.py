@@ -187,11 +187,6 @@ class ExportVersion(SharedVersion, CompletedTask, ExportParameters):
     shown = ("version", "model", "training_iteration")
     version = VersionParameter(description="the version's number, 1 to 2^63 - 1")
 
-    @property
-    def priority(self) -> float:
-        """The first version asked for is finished first; what a version requires inherits its priority."""
-        return 1 / self.version
-
     def output(self) -> WantedVersion:
         """The version itself; it exists if it is there and is the one asked for."""
         return WantedVersion(Path(self.base_path), self.version, self.recipe)

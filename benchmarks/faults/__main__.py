@@ -17,7 +17,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from benchmarks.faults.place import Lost
-from benchmarks.faults.trials import PARTS, Stage, Trial
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.trials import PARTS, Trial
 
 
 def main() -> int:

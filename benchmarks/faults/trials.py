@@ -11,86 +11,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults.place import CONFIG, Lost, Place, check_end, differences, finish
+from benchmarks.faults.place import Lost, Place, check_end, differences, finish
+from benchmarks.faults.stage import COMMANDS, MANY, Stage
 from benchmarks.measuring import descendants, tool
 
 Trial = Callable[[Path], None]  # in a folder of its own, which need not exist
-
-NOW = ("--wait-seconds", "0.01")
-BUCKET = ("--bucket", "bucket")
-# Each changes something: name -> task and options. `first` begins with nothing but luigi.cfg.
-COMMANDS = {
-    "publish": ("ExportVersion", "--version", "4"),
-    "first": ("ExportVersion", "--version", "1"),
-    "many": ("ExportAllVersions", "--versions", "4-7", "--workers", "2"),
-    "promote": ("PromoteVersion", "--label", "stable", "--version", "3", *NOW),
-    "roll back": ("RollBack", "--label", "stable", *NOW),
-    "remove a label": ("RemoveLabel", "--label", "canary"),
-    "quarantine": ("QuarantineVersion", "--version", "3", "--why", "trial"),
-    "retire": ("RetireVersions", "--keep", "1", "--apply"),
-    "push": ("PushVersions", "--versions", "2", *BUCKET),
-    "pull": ("PullVersions", "--versions", "1", "--base-path", "pulled", *BUCKET),
-    "withdraw": ("WithdrawVersions", "--versions", "1", *BUCKET),
-}
-MANY = COMMANDS["many"]
 ERRORS = ("kill", "EIO", "ENOSPC")
-
-
-@dataclass
-class Stage:
-    """What trials begin with (five versions and labels, or nothing), and what undisturbed commands make of it."""
-
-    scratch: Path
-    full: Place
-    empty: Place
-    good: dict[str, str]  # versions 1 to 12 as they must be
-    known: dict[str, tuple[dict[str, str], list[str]]] = field(default_factory=dict)
-
-    @classmethod
-    def build(cls, scratch: Path) -> Stage:
-        """Make all of it in a folder."""
-        places = [Place(scratch / name) for name in ("full", "empty", "all")]
-        for place in places:
-            place.folder.mkdir()
-            (place.folder / "luigi.cfg").write_text(CONFIG)
-        full, empty, whole = places
-        full.must("ExportAllVersions", "--versions", "1-3,8,9")  # 3 is old enough to be retired
-        full.must("TrainModel", "--seed", "4")
-        for version in ("1", "2"):
-            full.must("PromoteVersion", "--label", "stable", "--version", version, *NOW)
-        full.must("PromoteVersion", "--label", "canary", "--version", "1", *NOW)
-        for folder in ("bucket", "pulled"):
-            (full.folder / folder).mkdir()
-        full.must("PushVersions", "--versions", "1", *BUCKET)
-        whole.must("ExportAllVersions", "--versions", "1-12", "--workers", "2")
-        whole.must("VerifyVersions")
-        return cls(scratch, full, empty, whole.content())
-
-    def origin(self, name: str) -> Place:
-        """What that command begins with."""
-        return self.empty if name == "first" else self.full
-
-    def undisturbed(self, name: str) -> tuple[dict[str, str], list[str]]:
-        """What is there after that command, and the steps that it took."""
-        if name not in self.known:
-            place = self.origin(name).copy(self.scratch / "undisturbed")
-            steps = self.scratch / "steps"
-            code, told = place.run(*COMMANDS[name], env={"FAULT": "count:0", "FAULT_STEPS": str(steps)})
-            if code:
-                raise Lost(f"{name} ends with {code} undisturbed: {told[-600:]}")
-            told = steps.read_text() if steps.exists() else ""  # with two workers, all is done by others
-            self.known[name] = place.content(), told.splitlines()
-            shutil.rmtree(place.folder)
-            steps.unlink(missing_ok=True)
-        return self.known[name]
-
-    def after(self, name: str) -> dict[str, str]:
-        """What is there after that command."""
-        return self.undisturbed(name)[0]
 
 
 def every_step(stage: Stage, _: random.Random) -> Iterator[tuple[str, Trial]]:
@@ -157,15 +86,15 @@ def small_files(stage: Stage, draw: random.Random) -> Iterator[tuple[str, Trial]
     """No file may grow beyond a random size: writes are cut short, in every process."""
     while True:
         name, limit = draw.choice(list(COMMANDS)), draw.choice([1, 2, 4, 16, 40, 64]) << 10
-        yield "no file beyond a size", partial(_limited, stage, name, limit)
+        yield "no file beyond a size", partial(_limited, stage, name, stage.after(name), limit)
 
 
-def _limited(stage: Stage, name: str, limit: int, folder: Path) -> None:
+def _limited(stage: Stage, name: str, expected: dict[str, str], limit: int, folder: Path) -> None:
     place = stage.origin(name).copy(folder)
     code, told = place.run(*COMMANDS[name], limit=limit)
     check_end(code, told)
     place.check_versions(stage.good)
-    _check_rerun(stage, place, COMMANDS[name], stage.after(name))
+    _check_rerun(stage, place, COMMANDS[name], expected)
 
 
 def damaged_files(stage: Stage, draw: random.Random) -> Iterator[tuple[str, Trial]]:
@@ -256,7 +185,7 @@ def _without_scheduler(stage: Stage, expected: dict[str, str], seconds: float, f
 
 
 def odd_surroundings(stage: Stage, draw: random.Random) -> Iterator[tuple[str, Trial]]:
-    """The clock set back or forward, other locales, time zones, umasks, paths, and a home that cannot be written."""
+    """The clock set back or forward, other locales, time zones, paths, and a home that cannot be written."""
     names = ("publish", "promote", "push")
     surroundings = {
         "a year back": {"FAULT_CLOCK": "-31536000"},
@@ -269,19 +198,23 @@ def odd_surroundings(stage: Stage, draw: random.Random) -> Iterator[tuple[str, T
     }
     while True:
         for title, env in surroundings.items():
-            yield f"surroundings: {title}", partial(_surrounded, stage, draw.choice(names), env, "")
+            name = draw.choice(names)
+            yield f"surroundings: {title}", partial(_surrounded, stage, name, stage.after(name), env, "")
         for title in ("with spaces", "ünï↔code", "quote's\"", "%d{x}$HOME"):
-            yield "surroundings: odd paths", partial(_surrounded, stage, draw.choice(names), {}, title)
+            name = draw.choice(names)
+            yield "surroundings: odd paths", partial(_surrounded, stage, name, stage.after(name), {}, title)
 
 
-def _surrounded(stage: Stage, name: str, env: dict[str, str], title: str, folder: Path) -> None:
+def _surrounded(
+    stage: Stage, name: str, expected: dict[str, str], env: dict[str, str], title: str, folder: Path
+) -> None:
     place = stage.origin(name).copy(folder.with_name(folder.name + title))
     try:
         code, told = place.run(*COMMANDS[name], env=env)
         check_end(code, told)
         if code:
             raise Lost(f"ends with {code}: {told[-400:]}")
-        _check_rerun(stage, place, COMMANDS[name], stage.after(name))
+        _check_rerun(stage, place, COMMANDS[name], expected)
     finally:
         if title:
             shutil.rmtree(place.folder, ignore_errors=True)

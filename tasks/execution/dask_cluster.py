@@ -235,7 +235,7 @@ class _Packer(pickle.Pickler):
 
 
 def _content_if_small(folder: Path) -> dask_worker.Files | None:
-    size = sum(path.stat().st_size for path in folder.rglob("*"))
+    size = sum(path.lstat().st_size for path in folder.rglob("*"))
     return dask_worker.read_files(folder) if size < LARGE else None
 
 

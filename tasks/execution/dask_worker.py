@@ -29,6 +29,7 @@ from tasks.execution.lineage import model_source
 from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.recipes import registry
 from tasks.storage import checksums
+from tasks.storage.files import read_regular
 from tasks.versions.manifest import made_with
 
 TOPIC = "mnist-versions"  # of the events by which a worker says what it does
@@ -114,12 +115,13 @@ def _installed() -> dict[str, str]:
 def content_name(folder: Path) -> str:
     """A name for what a folder holds: the digest of the seal that it has or would have."""
     seal = folder / checksums.CHECKSUMS
-    return hashlib.sha256(seal.read_bytes() if seal.exists() else checksums.format_seal(folder)).hexdigest()
+    return hashlib.sha256(read_regular(seal) if seal.exists() else checksums.format_seal(folder)).hexdigest()
 
 
 def read_files(folder: Path) -> Files:
-    """Everything below a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file below a folder; a link is none, for its bytes belong to another place."""
+    paths = [path for path in folder.rglob("*") if not path.is_symlink() and path.is_file()]
+    return {path.relative_to(folder).as_posix(): read_regular(path, follow=False) for path in paths}
 
 
 def write_files(files: Files, folder: Path) -> Path:

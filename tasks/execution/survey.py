@@ -37,6 +37,7 @@ def survey(
     kept: Path,
     measure_again: bool,
     threads: int,
+    public_key: Path | None,
     report: calls.Report,
 ) -> tuple[list[Seen], list[Fault]]:
     """Verify, ask and time each version (or those of `versions`), quarantined ones too; and what else is wrong.
@@ -52,6 +53,7 @@ def survey(
         kept: the folder of the latencies.
         measure_again: take none of those that are kept.
         threads: TensorFlow's.
+        public_key: whoever is not signed by it is not asked, nor is a quarantined one.
         report: called with the fraction that is done, and a line of text.
     """
     served = find_model(read_config(config_path), base_path)
@@ -61,11 +63,12 @@ def survey(
         versions,
         threads=threads,
         promoted=read_records(config_path.resolve(), base_path),
+        public_key=public_key,
         report=lambda done, told: report(done / 2, told),
     )
     pointed = labels(served)
     loaded = policy.loaded_versions(served.model_version_policy, find_versions(base_path)) if served else set()
-    verified += [one for one in quarantined(base_path) if not versions or _number(one.name) in versions]
+    verified += [one for one in quarantined(base_path, public_key) if not versions or _number(one.name) in versions]
     seen = []
     for index, one in enumerate(verified):
         report((1 + index / len(verified)) / 2, f"measuring {index + 1} of {len(verified)}")
@@ -93,11 +96,15 @@ def survey(
     return seen, faults
 
 
-def quarantined(base_path: Path) -> Iterator[Verified]:
-    """The versions that were taken back, as they lie; they are not verified."""
+def quarantined(base_path: Path, public_key: Path | None) -> Iterator[Verified]:
+    """The versions that were taken back, as they lie; they are not verified.
+
+    One with links is not to be loaded, nor, with a key, any of them: nobody can tell whether it is signed.
+    """
     for folder in sorted(base_path.glob(f"*{QUARANTINED}")):
         if folder.is_dir() and version_number(folder.name.removesuffix(QUARANTINED)) is not None:
-            yield Verified(folder.name, read_manifest(folder), (), loads=True)
+            loads = None if public_key or checksums.find_links(folder) else True
+            yield Verified(folder.name, read_manifest(folder), (), loads=loads)
 
 
 def _number(name: str) -> int:

@@ -18,7 +18,8 @@ from tasks.savedmodel.signatures import describe_signatures
 from tasks.savedmodel.warmup import replay_warmup
 from tasks.storage import checksums
 from tasks.versions import signing
-from tasks.versions.manifest import MANIFEST, Files, find_harmful_names, read_manifest
+from tasks.versions.golden import ANSWERS
+from tasks.versions.manifest import MANIFEST, Files, Manifest, find_harmful_names, read_manifest
 from tasks.versions.tree import (
     ERROR,
     NOTE,
@@ -75,27 +76,16 @@ def verify_version(directory: Path, promoted: Files | None = None, public_key: P
     one with links to other places is not loaded, nor, with a key, one whose every byte is not signed.
     """
     manifest = read_manifest(directory)
-    found, has_links = _Faults(directory.name), False
+    found = _Faults(directory.name)
     if public_key is not None and (flaw := signing.find_flaw(directory, public_key)):
         found.add(ERROR, f"{flaw}; it was not loaded")
         return Verified(directory.name, manifest, tuple(found.faults), loads=None)
-    if manifest is not None:
-        with found.as_error(directory):
-            if manifest.model_version != version_number(directory.name):
-                found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
-            if harm := next(find_harmful_names(manifest.files), None):
-                found.add(ERROR, harm)
-            has_links = _check_files(found, directory, manifest.files, "its manifest")
-    elif (directory / MANIFEST).exists():
-        found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
-    elif promoted is not None:
-        found.add(NOTE, "was made elsewhere, and promoted: foreign.json has its checksums")
-        with found.as_error(directory):
-            has_links = _check_files(found, directory, promoted, "foreign.json")
-    else:
-        found.add(NOTE, "was made elsewhere: there are no checksums to compare with")
-    if has_links or (public_key is not None and found.faults):  # a file that was added may be one that is loaded
-        found.add(ERROR, f"was not loaded: {'it has links' if has_links else 'not all of it is signed'}")
+    _check_origin(found, directory, manifest, promoted)
+    links = checksums.find_links(directory)
+    for name in links:
+        found.add(ERROR, f"{name} is a link; its bytes belong to another place")
+    if links or (public_key is not None and found.faults):  # a file that was added may be one that is loaded
+        found.add(ERROR, f"was not loaded: {'it has links' if links else 'not all of it is signed'}")
         return Verified(directory.name, manifest, tuple(found.faults), loads=None)
     loads = False
     with found.as_error(directory):
@@ -118,7 +108,9 @@ class _Faults:
 
     def add(self, severity: str, message: str) -> None:
         """Add a fault; it takes the place of one that only says its beginning (a file is missing: what that means)."""
-        self.faults = [fault for fault in self.faults if not message.startswith(f"{fault.message}; ")]
+        self.faults = [
+            fault for fault in self.faults if fault.message != message and not message.startswith(f"{fault.message}; ")
+        ]
         self.faults.append(Fault(self.name, severity, message))
 
     @contextlib.contextmanager
@@ -133,12 +125,31 @@ class _Faults:
             self.add(ERROR, f"cannot be checked further: {type(error).__name__}: {first}")
 
 
-def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> bool:
-    """Compare the files with what is said of them; gives whether there are links among them."""
-    here = checksums.list_files(directory)
-    for fault in compare_files(directory.name, files, here, source):
+def _check_origin(found: _Faults, directory: Path, manifest: Manifest | None, promoted: Files | None) -> None:
+    """Compare a version with what is said of it, by whomever."""
+    if manifest is not None:
+        with found.as_error(directory):
+            if manifest.model_version != version_number(directory.name):
+                found.add(ERROR, f"its manifest is that of version {manifest.model_version}")
+            for harm in find_harmful_names(manifest.files)[:1]:
+                found.add(ERROR, harm)
+            _check_files(found, directory, manifest.files, "its manifest")
+    elif (directory / MANIFEST).exists():
+        found.add(ERROR, f"{MANIFEST.as_posix()} cannot be read, or has another schema")
+    elif (directory / ANSWERS).exists():
+        found.add(ERROR, f"{MANIFEST.as_posix()} is missing, and golden answers are there")
+    elif promoted is not None:
+        found.add(NOTE, "was made elsewhere, and promoted: foreign.json has its checksums")
+        with found.as_error(directory):
+            _check_files(found, directory, promoted, "foreign.json")
+    else:
+        found.add(NOTE, "was made elsewhere: there are no checksums to compare with")
+
+
+def _check_files(found: _Faults, directory: Path, files: Files, source: str) -> None:
+    """Compare the files with what is said of them."""
+    for fault in compare_files(directory.name, files, checksums.list_files(directory), source):
         found.add(fault.severity, fault.message)
-    return any("link" in entry for entry in here.values())
 
 
 def _check_signatures(found: _Faults, signatures: dict[str, Any]) -> None:

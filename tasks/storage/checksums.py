@@ -35,6 +35,11 @@ def list_files(directory: Path) -> dict[str, dict[str, int | str]]:
     return found
 
 
+def find_links(directory: Path) -> list[str]:
+    """The paths below `directory`, with '/', that are links."""
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*") if path.is_symlink())
+
+
 def seal(directory: Path) -> None:
     """Add `checksums.json`, which lets `is_intact` tell whether anything changed since."""
     (directory / CHECKSUMS).write_bytes(format_seal(directory))

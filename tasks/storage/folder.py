@@ -39,6 +39,8 @@ class FolderStore:
     def head(self, key: str) -> Entry | None:
         try:
             path = self._find(key)
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return None  # a folder or a FIFO is no object
             return Entry(key, path.stat().st_size, sha256=checksums.sha256(path))
         except (FileNotFoundError, NotADirectoryError):
             return None

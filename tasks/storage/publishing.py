@@ -57,9 +57,7 @@ def scratch_directory(target: Path) -> Iterator[Path]:
     """Hand out an empty folder beside `target`, which need not exist; it is gone when the block ends."""
     with explain_os_errors(target):
         make_directory(target.parent)
-        if time.monotonic() - _swept.get(target.parent, float("-inf")) > SWEEP_SECONDS:
-            sweep(target.parent)
-            _swept[target.parent] = time.monotonic()
+        _sweep_now_and_then(target.parent)
         with _locked_aside(target) as aside:
             yield aside
 
@@ -91,7 +89,7 @@ def publish_file(target: Path, content: bytes, *, before_rename: Callable[[], No
     """
     with explain_os_errors(target):
         make_directory(target.parent)
-        sweep(target.parent)
+        _sweep_now_and_then(target.parent)
         with _locked_aside(target) as aside:
             (aside / target.name).write_bytes(content)
             if target.is_file():
@@ -177,6 +175,12 @@ def _is_ours(path: Path) -> bool:
 def aside_name(name: str, random: str) -> str:
     """Random digits, and a checksum that no name of somebody else's ends with by chance."""
     return f"{ASIDE_PREFIX}{name}-{random}{zlib.crc32(f'{name}-{random}'.encode()):08x}"
+
+
+def _sweep_now_and_then(directory: Path) -> None:
+    if time.monotonic() - _swept.get(directory, float("-inf")) > SWEEP_SECONDS:
+        sweep(directory)
+        _swept[directory] = time.monotonic()
 
 
 def is_being_written(path: Path) -> bool:

@@ -9,7 +9,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -33,6 +33,8 @@ SAFE_PART = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 CHECKSUM = "manifest_sha256"  # of the rest of it: a bit that flips on a disk is noticed
 
 Files = Mapping[str, Mapping[str, int | str]]  # path in the version -> its size (bytes) and its SHA-256 (sha256)
+
+_LINK = "{} is a link; its bytes belong to another place"
 
 OTHER_KEYS = tuple(name for name, key in KEYS.items() if key.shapes and key.section != "recipe")
 
@@ -70,11 +72,6 @@ class Manifest:
         """Bytes of all files but the manifest."""
         return sum(int(entry["bytes"]) for entry in self.files.values())
 
-    def summary(self) -> str:
-        """What it is worth, in half a line."""
-        measured = ", ".join(f"{split} {accuracy:.4f}" for split, accuracy in self.accuracies.items())
-        return f"{measured}, {self.size / 1e6:.1f} MB"
-
     def differences(self, recipe: Recipe) -> dict[str, tuple[Any, Any]]:
         """The keys in which this version differs from the one asked for -> (value here, value asked for)."""
         return differences(self.recipe, recipe.shaping())
@@ -95,36 +92,45 @@ def find_damage(version_directory: Path, manifest: Manifest) -> str | None:
 
     Nothing outside the version is looked at, whatever the manifest names.
     """
-    if harm := next(find_harmful_names(manifest.files), None):
-        return harm
-    folders = {folder for name in manifest.files for folder in map(str, PurePosixPath(name).parents)} - {"."}
-    for name in (*folders, *manifest.files):
-        if os.path.islink(version_directory / name):  # noqa: PTH114 - half the time, and each run asks for each file
-            return f"{name} is a link; its bytes belong to another place"
-    for name, entry in manifest.files.items():
-        try:
-            status = (version_directory / name).stat()
-        except (OSError, ValueError):  # no file has a name with a NUL in it
-            return f"{name!r} is missing" if "\0" in name else f"{name} is missing"
-        if not stat.S_ISREG(status.st_mode):
-            return f"{name} is no file"
-        if status.st_size != entry["bytes"]:
-            return f"{name} has {status.st_size} bytes, its manifest says {entry['bytes']}"
-    return None
+    harmful, folders = _examine(tuple(manifest.files))
+    if harmful:
+        return harmful[0]
+    for name in folders:
+        if os.path.islink(f"{version_directory}/{name}"):  # noqa: PTH114 - a text: each run asks for each file
+            return _LINK.format(name)
+    found = (_find_flaw(f"{version_directory}/{name}", name, entry["bytes"]) for name, entry in manifest.files.items())
+    return next(filter(None, found), None)
 
 
-def find_harmful_names(files: Files) -> Iterator[str]:
+def _find_flaw(path: str, name: str, size: int | str) -> str | None:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return f"{name} is missing"
+    if stat.S_ISLNK(status.st_mode):
+        return _LINK.format(name)
+    if not stat.S_ISREG(status.st_mode):
+        return f"{name} is no file"
+    return None if status.st_size == size else f"{name} has {status.st_size} bytes, its manifest says {size}"
+
+
+def find_harmful_names(files: Files) -> tuple[str, ...]:
     """What is wrong with the names in a manifest, which may come from anywhere: they must not lead elsewhere."""
-    if len(files) > MOST_FILES:
-        yield f"its manifest lists more than {MOST_FILES:,} files"
-        return
-    harmful = [name for name in files if not _is_inside(name)]
+    return _examine(tuple(files))[0]
+
+
+@lru_cache(maxsize=4)  # the versions of one model have the same names
+def _examine(names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is wrong with names, and the folders that they are in."""
+    if len(names) > MOST_FILES:
+        return (f"its manifest lists more than {MOST_FILES:,} files",), ()
+    harmful, folders = [name for name in names if not _is_inside(name)], set[str]()
     if not harmful:
-        folders = {folder for name in files for folder in map(str, PurePosixPath(name).parents)}
-        harmful = [name for name in files if name in folders or name == CLAIM]
-    for name in harmful:
-        shown = name if len(name) <= MOST_NAME_BYTES else f"{name[:MOST_PART_BYTES]}..."
-        yield f"its manifest names the file {shown!r}; allowed are relative names without '..'"
+        folders = {folder for name in names for folder in map(str, PurePosixPath(name).parents)} - {"."}
+        harmful = [name for name in names if name in folders or name == CLAIM]
+    shown = [name if len(name) <= MOST_NAME_BYTES else f"{name[:MOST_PART_BYTES]}..." for name in harmful]
+    told = (f"its manifest names the file {name!r}; allowed are relative names without '..'" for name in shown)
+    return tuple(told), tuple(sorted(folders))
 
 
 def made_with() -> dict[str, str]:
@@ -138,19 +144,18 @@ def installed_version(package: str) -> str:
     return metadata.version(package)
 
 
-def _digest(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of what a manifest says, in whatever order and form."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
 def write_manifest(version_directory: Path, manifest: Manifest) -> None:
     """Write `manifest` into a version that is not yet published; keys of other sections stand beside the recipe's."""
     content = asdict(manifest)
     content.update({name: content["recipe"].pop(name) for name in OTHER_KEYS})
-    content[CHECKSUM] = _digest(content)
+    content[CHECKSUM] = hashlib.sha256(_format(content)).hexdigest()
     path = version_directory / MANIFEST
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_bytes(_format(content))
+
+
+def _format(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
 
 def read_manifest(version_directory: Path) -> Manifest | None:
@@ -174,7 +179,7 @@ def parse_manifest(text: bytes) -> Manifest | None:
     """The manifest that a file's content is; None if it is none, or one of another schema."""
     try:
         content = parse_json(text)
-        if content.pop(CHECKSUM, None) not in {_digest(content), None}:  # earlier releases wrote none
+        if CHECKSUM in content and content.pop(CHECKSUM) != _checksum_of_the_rest(text):  # earlier releases wrote none
             return None
         same_schema = content["schema_version"] == SCHEMA_VERSION
         content["recipe"] = {**content["recipe"], **{name: content.pop(name, None) for name in OTHER_KEYS}}
@@ -183,6 +188,12 @@ def parse_manifest(text: bytes) -> Manifest | None:
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return manifest if usable else None
+
+
+def _checksum_of_the_rest(text: bytes) -> str:
+    """The SHA-256 of a manifest without the line that says it."""
+    before, line, after = text.partition(f'\n  "{CHECKSUM}": '.encode())
+    return hashlib.sha256(before + line[:1] + after.partition(b"\n")[2]).hexdigest()
 
 
 def _is_entry(entry: Any) -> bool:

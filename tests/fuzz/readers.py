@@ -40,7 +40,6 @@ def idx(content: bytes, folder: Path) -> None:  # noqa: ARG001 - as every reader
 def manifest(content: bytes, folder: Path) -> None:
     found = parse_manifest(content)
     if found is not None:
-        found.summary()
         assert found.measured
         assert 0 <= found.validation_accuracy <= 1
         assert found.size >= 0

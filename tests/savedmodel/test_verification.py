@@ -79,8 +79,12 @@ FAULTS = {
         ("1", ERROR, "assets.extra/manifest.json cannot be read, or has another schema"),
     ),
     "no manifest": (
-        lambda tree: (tree / "1" / MANIFEST).unlink(),
+        lambda tree: shutil.rmtree(tree / "1" / "assets.extra"),
         ("1", NOTE, "was made elsewhere: there are no checksums to compare with"),
+    ),
+    "no manifest, but golden answers": (
+        lambda tree: (tree / "1" / MANIFEST).unlink(),
+        ("1", ERROR, "assets.extra/manifest.json is missing, and golden answers are there"),
     ),
     "index missing": (
         lambda tree: (tree / "1" / "variables" / "variables.index").unlink(),
@@ -298,6 +302,17 @@ def test_what_others_make_is_judged_as_the_server_would(tmp_path, kind):
     faults = [(fault.severity, fault.message) for fault in verified.faults]
     silent = [(ERROR, "has no signature; clients have nothing to ask")] if kind == "no signature" else []
     assert [(NOTE, "was made elsewhere: there are no checksums to compare with"), *silent] == faults
+
+
+def test_one_made_elsewhere_with_a_link_is_not_loaded(tmp_path):
+    """There is no manifest to say what its files are, and a model is a program: what a link leads to is not run."""
+    write_keras(tmp_path / "1")
+    (tmp_path / "1" / "fingerprint.pb").rename(tmp_path / "elsewhere.pb")
+    (tmp_path / "1" / "fingerprint.pb").symlink_to(tmp_path / "elsewhere.pb")
+    verified = verify_version(tmp_path / "1")
+    assert verified.loads is None
+    found = [fault.message for fault in verified.faults if fault.severity == ERROR]
+    assert ["fingerprint.pb is a link; its bytes belong to another place", "was not loaded: it has links"] == found
 
 
 def test_what_was_promoted_is_held_against_its_checksums(tmp_path):
