@@ -10,7 +10,7 @@ from luigi.configuration import get_config
 from luigi.scheduler import Scheduler
 
 from tasks.wiring import command_line, terminal
-from tasks.wiring.failures import luigi_logger
+from tasks.wiring.failures import luigi_logger, printable
 
 # What a run needs whatever folder it is started in; a luigi.cfg and the command line win over each of these.
 DEFAULTS = {
@@ -83,4 +83,5 @@ class _ToLuigi(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if luigi_logger.isEnabledFor(record.levelno):
+            record.msg, record.args = printable(record.getMessage()), None  # what servers say and files are called
             luigi_logger.handle(record)

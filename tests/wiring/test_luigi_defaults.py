@@ -1,6 +1,7 @@
 """The ties to Luigi's workers."""
 
 import json
+import logging
 import subprocess
 import sys
 import time
@@ -73,3 +74,10 @@ class TestLocalScheduler:
         assert scheduler.get_work(worker="worker")["task_id"] is None
         time.sleep(0.4)
         assert "one" == scheduler.get_work(worker="worker")["task_id"]
+
+
+def test_what_a_terminal_would_obey_is_shown_as_it_is(caplog):
+    """Names of files and what servers say may come from anywhere."""
+    with caplog.at_level("WARNING", "luigi-interface"):
+        logging.getLogger("tasks.serving.promotion").warning("failed before: %s", "\x1b[2Jgood")
+    assert [r"failed before: \x1b[2Jgood"] == [record.getMessage() for record in caplog.records]
