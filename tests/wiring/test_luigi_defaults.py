@@ -80,4 +80,4 @@ def test_what_a_terminal_would_obey_is_shown_as_it_is(caplog):
     """Names of files and what servers say may come from anywhere."""
     with caplog.at_level("WARNING", "luigi-interface"):
         logging.getLogger("tasks.serving.promotion").warning("failed before: %s", "\x1b[2Jgood")
-    assert [r"failed before: \x1b[2Jgood"] == [record.getMessage() for record in caplog.records]
+    assert {r"failed before: \x1b[2Jgood"} == {record.getMessage() for record in caplog.records}
