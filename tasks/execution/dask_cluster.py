@@ -34,7 +34,7 @@ from tasks.execution import dask_worker
 from tasks.execution.calls import ComputationFailed, RemoteTraceback, Report
 from tasks.execution.dask_worker import FILLED, TOPIC, Absent, Call
 
-CONNECT_SECONDS = 5.0  # until the scheduler has answered
+CONNECT_SECONDS = 7.0  # until the scheduler has answered, which may be busy
 NO_WORKERS_SECONDS = 60.0  # without any worker; clusters that grow when there is work take a while
 LOOK_SECONDS = 1.0  # how often it is looked whether there are workers
 MOST_ATTEMPTS = 3
