@@ -66,7 +66,10 @@ def live(channel: socket.socket, threads: int, stderr: int, failure: Exception |
 
             prepare_tensorflow(threads)
         while True:
-            message, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
+            try:
+                message, descriptors, _, _ = socket.recv_fds(channel, 4, 1)
+            except ConnectionError:  # the nursery was killed before it had read what this one said last
+                os._exit(0)
             if not message:
                 os._exit(0)
             with Connection(descriptors[0]) as connection:

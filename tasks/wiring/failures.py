@@ -21,7 +21,11 @@ from tasks.errors import PipelineError
 from tasks.wiring.rows import TaskWithRow
 
 WIDTH = 70  # columns that the box of an error has on the scheduler's page, which wraps no line
-UNFULFILLED = re.compile(r"Unfulfilled dependenc(?:y|ies) at run time: (.*)", re.DOTALL)  # Luigi's words
+UNFULFILLED = re.compile(  # Luigi's words: before a task, and after one that only asks for others
+    r"Unfulfilled dependenc(?:y|ies) at run time: (.*)"
+    r"|Task finished running, but complete\(\) is still returning false\.",
+    re.DOTALL,
+)
 UNKNOWN = "see Luigi's log above"
 
 luigi_logger = logging.getLogger("luigi-interface")
@@ -60,8 +64,8 @@ def told_plainly(exception: BaseException | None) -> str | None:
             return f"{where}: {' '.join(exception.message.split())}; a % that stands for itself is written %%"
         if isinstance(exception, UnicodeEncodeError):
             return f"{exception.object[:200]!r}: allowed is text that can be written in UTF-8"
-        if isinstance(exception, RuntimeError) and (gone := UNFULFILLED.fullmatch(str(exception))):
-            paths = re.findall(r"\((.+?)\)", gone[1]) or [gone[1]]
+        if gone := UNFULFILLED.fullmatch(str(exception)):
+            paths = re.findall(r"\((.+?)\)", gone[1] or "") or [gone[1] or "not all of it is there"]
             return f"what it needs was there and is gone: {', '.join(paths)}; was it retired or removed meanwhile?"
         exception = exception.__cause__
     return None

@@ -10,7 +10,7 @@ import luigi
 import pytest
 from luigi.rpc import RPCError
 from luigi.scheduler import Scheduler
-from luigi.worker import Worker
+from luigi.worker import TaskException, Worker
 
 from tasks.errors import InvalidParameter, PipelineError
 from tasks.versions.wanted_version import WantedVersion
@@ -273,3 +273,10 @@ def test_what_has_failed_too_often_is_told(run_luigi, luigid):
     run_luigi(*options, local_scheduler=False, check=30)
     result = run_luigi(*options, local_scheduler=False, check=25)
     assert result.stderr.splitlines()[-1].startswith("ERROR: ExportVersion: has failed so often that the scheduler")
+
+
+def test_a_set_that_is_not_whole_after_all_is_told():
+    """One of its versions was retired between its making and the end of the run."""
+    told = told_plainly(TaskException("Task finished running, but complete() is still returning false."))
+    expected = "what it needs was there and is gone: not all of it is there; was it retired or removed meanwhile?"
+    assert expected == told
