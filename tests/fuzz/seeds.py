@@ -37,7 +37,7 @@ EXPORT = {
     "path": "/models/1",
     "training_seconds": 2.5,
 }
-TRAINING = {**EXPORT, "task": "TrainModel", "path": "/work/training/1"}
+TRAINING = {**EXPORT, "task": "TrainModel", "path": "/srv/training/1"}
 RECIPE = small.make_recipe().shaping()
 MANIFEST = Manifest(
     model_version=1,
