@@ -17,7 +17,7 @@ from pathlib import Path
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
-from benchmarks.measuring import tool
+from benchmarks.measuring import descendants, tool
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = "[recipe]\ndataset = digits\ntraining_iteration = 40\n[training]\nsegment = 20\n" + "".join(
@@ -29,6 +29,7 @@ DOCUMENTED = {0, 10, 20, 25, 30, 35, 40, 129, 130, 143}  # exit codes
 SECONDS = 120  # that any command may take
 VARYING = ("records.jsonl", "curve.json", "checksums.json", "output.log")  # from run to run, by what they say of time
 LABELS = ("label", "from", "to")
+STRIKES = ("Luigi", "a child", "all", "Ctrl-C", "SIGTERM")  # whom, or with what
 
 
 class Lost(Exception):
@@ -101,11 +102,12 @@ class Place:
         for tree in ("models/mnist", "pulled"):
             for folder in (self.folder / tree).glob("[0-9]*"):
                 if folder.name.isdecimal():
-                    self._check_version(folder, f"{tree}/", good)
+                    self._check_version(folder, f"{tree}/", good, folder)
         for model in (self.folder / "bucket").glob("*/saved_model.pb"):
-            self._check_version(model.parent, "bucket/", good)
+            self._check_version(model.parent, "bucket/", good, model)
 
-    def _check_version(self, folder: Path, tree: str, good: Mapping[str, str]) -> None:
+    def _check_version(self, folder: Path, tree: str, good: Mapping[str, str], sign: Path) -> None:
+        """The version is visible as long as `sign` is there."""
         expected = {
             name.split("/", 3)[3]: digest
             for name, digest in good.items()
@@ -118,7 +120,7 @@ class Place:
                 for path in folder.rglob("*")
                 if path.is_file() and not any(part.startswith(".aside-") for part in path.relative_to(folder).parts)
             }
-        if expected != found and folder.exists():
+        if expected != found and sign.exists():
             different = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
             raise Lost(f"{tree}{folder.name} is visible and not whole: {', '.join(different[:3])}")
 
@@ -152,6 +154,22 @@ class Place:
             except OSError:
                 continue
         return found
+
+
+def strike(process: subprocess.Popen[str], who: str, share: float) -> None:
+    """Kill a command, one of its children (which of them, `share` says), or all; or send what ends it."""
+    children = descendants(process.pid)[1:]
+    with contextlib.suppress(ProcessLookupError):
+        if who == "a child" and children:
+            os.kill(children[int(share * len(children))], signal.SIGKILL)
+        elif who in ("Ctrl-C", "SIGTERM"):
+            os.killpg(process.pid, signal.SIGINT if who == "Ctrl-C" else signal.SIGTERM)
+        elif who == "all":
+            for pid in [process.pid, *children]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        else:
+            process.kill()
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -14,9 +12,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from benchmarks.faults.place import Lost, Place, check_end, differences, finish
+from benchmarks.faults.place import STRIKES, Lost, Place, check_end, differences, finish, strike
 from benchmarks.faults.stage import COMMANDS, MANY, Stage
-from benchmarks.measuring import descendants, tool
+from benchmarks.measuring import tool
 
 Trial = Callable[[Path], None]  # in a folder of its own, which need not exist
 ERRORS = ("kill", "EIO", "ENOSPC")
@@ -53,7 +51,7 @@ def killed_processes(stage: Stage, draw: random.Random) -> Iterator[tuple[str, T
     """Luigi, a worker, the nursery or an engine killed at a random moment of a run with two workers, or all at once."""
     expected = stage.after("many")
     while True:
-        for who in ("Luigi", "a child", "all", "Ctrl-C", "SIGTERM"):
+        for who in STRIKES:
             yield (
                 f"{who} at a random moment",
                 partial(_kill, stage, expected, who, draw.uniform(0.3, 4.0), draw.random()),
@@ -64,18 +62,7 @@ def _kill(stage: Stage, expected: dict[str, str], who: str, seconds: float, shar
     place = stage.full.copy(folder)
     process = place.start(*MANY)
     time.sleep(seconds)
-    children = descendants(process.pid)[1:]
-    with contextlib.suppress(ProcessLookupError):
-        if who == "a child" and children:
-            os.kill(children[int(share * len(children))], signal.SIGKILL)
-        elif who in ("Ctrl-C", "SIGTERM"):
-            os.killpg(process.pid, signal.SIGINT if who == "Ctrl-C" else signal.SIGTERM)
-        elif who == "all":
-            for pid in [process.pid, *children]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        else:
-            process.kill()
+    strike(process, who, share)
     code, told = finish(process)
     check_end(code, told, killed=True)
     place.check_versions(stage.good)
