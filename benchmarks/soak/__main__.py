@@ -20,14 +20,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.faults.place import CONFIG, ROOT, SECONDS, Lost
+from benchmarks.faults.place import ROOT, SECONDS, Lost
 from benchmarks.faults.stage import Stage
 from benchmarks.measuring import descendants, tool
-from benchmarks.soak.operations import MODELS, PULLED, Soak
+from benchmarks.soak.operations import MODELS, OFTEN, PULLED, Soak
 from benchmarks.soak.plot import draw
 from benchmarks.soak.samples import MIB, Level, Sample, Sampler, by_name, level, write_csv
 
-BETWEEN_QUIET = 24  # operations
+SCHEDULER = "[scheduler]\nstable_done_cooldown_secs = 0\n"  # what was done is done again within seconds here
 LEAST_SAMPLES = 60
 
 
@@ -59,7 +59,7 @@ def _run(
     stage = Stage.build(scratch)
     place, own = stage.full.copy(scratch / "soak"), stage.empty.copy(scratch / "resident")
     (scratch / "luigid").mkdir()
-    (scratch / "luigid" / "luigi.cfg").write_text(CONFIG)
+    (scratch / "luigid" / "luigi.cfg").write_text(SCHEDULER)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -133,7 +133,7 @@ def _operate(soak: Soak, drawn: random.Random, deadline: float, at_once: int) ->
     """Operations until then, in rounds; all is quiet after each."""
     while time.monotonic() < deadline:
         with ThreadPoolExecutor(at_once) as pool:
-            for done in [pool.submit(_next, soak, drawn, deadline) for _ in range(BETWEEN_QUIET)]:
+            for done in [pool.submit(_next, soak, drawn, deadline) for times in OFTEN.values() for _ in range(times)]:
                 done.result()
         soak.settle()
         if sys.stderr.isatty():

@@ -19,7 +19,7 @@ MOST = 12  # versions have the numbers 1 to 12
 MODELS, PULLED = "models/mnist", "pulled"
 OF_PULLED = ("--base-path", PULLED, "--config-path", "served/models.config")
 ALL = ("--versions", f"1-{MOST}")
-WEIGHTS = {
+OFTEN = {  # how often each is in a round
     "export one": 4,
     "export a set": 3,
     "promote": 4,
@@ -32,8 +32,8 @@ WEIGHTS = {
     "pull": 3,
     "withdraw": 2,
 }
-STRUCK = 0.35  # of all operations
-LATEST = 5.0  # seconds after which one is struck at the latest
+HALF = 0.5  # of all are struck, are scheduled by luigid, have an option
+LATEST = 3.0  # seconds after which one is struck at the latest
 IMPORT = re.compile(r"^    (import|from) \w", re.MULTILINE)
 
 
@@ -61,15 +61,19 @@ class Soak:
     refused: Counter[str] = field(default_factory=Counter)
     lost: list[tuple[str, str]] = field(default_factory=list)
     again: dict[tuple[str, ...], str] = field(default_factory=dict)  # commands that were struck
+    cards: list[str] = field(default_factory=list)  # what is left of a round
     names: set[str] = field(default_factory=set)  # of all files after the first clean run
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def draw(self, draw: random.Random) -> Operation:
         """The next operation; of the versions that are there now, where it needs one."""
-        (name,) = draw.choices(list(WEIGHTS), list(WEIGHTS.values()))
+        if not self.cards:
+            self.cards = [name for name, times in OFTEN.items() for _ in range(times)]
+            draw.shuffle(self.cards)
+        name = self.cards.pop()
         first, second, third, share, seconds = (draw.random() for _ in range(5))  # so many, whatever comes of them
         who = draw.choice(STRIKES)
-        is_struck, is_scheduled = draw.random() < STRUCK, draw.random() < 0.5  # noqa: PLR2004 - half of them
+        is_struck, is_scheduled = draw.random() < HALF, draw.random() < HALF
         command = self.command(name, first, second, third)
         return Operation(name, command, who if is_struck else None, LATEST * seconds, share, is_scheduled)
 
@@ -83,10 +87,10 @@ class Soak:
             "promote": ("PromoteVersion", "--label", label, "--version", here, *NOW),
             "roll back": ("RollBack", "--label", label, *NOW),
             "remove a label": ("RemoveLabel", "--label", label),
-            "quarantine": ("QuarantineVersion", "--version", here, *(["--force"] if third < STRUCK else [])),
+            "quarantine": ("QuarantineVersion", "--version", here, *(["--force"] if third < HALF else [])),
             "retire": ("RetireVersions", "--keep", str(1 + int(3 * second)), "--apply"),
             "retire what was pulled": ("RetireVersions", "--keep", str(1 + int(3 * second)), "--apply", *OF_PULLED),
-            "push": ("PushVersions", *BUCKET, *(["--versions", here] if third < STRUCK else [])),
+            "push": ("PushVersions", *BUCKET, *(["--versions", here] if third < HALF else [])),
             "pull": ("PullVersions", *BUCKET, "--versions", stored, "--base-path", PULLED),
             "withdraw": ("WithdrawVersions", *BUCKET, "--versions", stored),
         }[name]

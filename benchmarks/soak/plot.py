@@ -13,7 +13,7 @@ POINTS = 60  # at most, along the time; each shows what lies between two of them
 COLOURS = ("#0b62a4", "#b3460e", "#237a3b", "#7a3f99", "#8a6d00")  # 4.5:1 on white
 STYLE: Any = {
     "svg.hashsalt": "soak",
-    "svg.fonttype": "path",
+    "svg.fonttype": "none",
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

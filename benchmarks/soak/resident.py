@@ -19,7 +19,7 @@ import luigi
 import tasks
 
 VERSIONS = range(1, 13)
-ROUNDS_OF_GARBAGE = 5
+RUNS_OF_GARBAGE = 5
 
 
 def main() -> None:
@@ -43,12 +43,12 @@ def main() -> None:
                 workers=1 + number // 2 % 2,
             )
             runs += 1
+            if runs % RUNS_OF_GARBAGE == 0:
+                # Each of Luigi's Workers has a queue with a pipe, and is part of a cycle: it stays open until Python
+                # happens to look for garbage, so that there are from none to dozens of them at any moment.
+                gc.collect()
             if not result.scheduling_succeeded or result.status.name not in ("SUCCESS", "SUCCESS_WITH_RETRY"):
                 lost.append(f"{type(task).__name__}, version {version}: {result.one_line_summary}")
-        if number % ROUNDS_OF_GARBAGE == 0:
-            # Each of Luigi's Workers has a queue with three descriptors, and is part of a cycle: they stay open until
-            # Python happens to look for garbage, which would be 4 to 25 of them at any moment.
-            gc.collect()
         if select.select([sys.stdin], [], [], 0)[0]:
             break
     Path(said).write_text(json.dumps({"seen": {"runs": runs}, "lost": lost}))

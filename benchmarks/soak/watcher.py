@@ -2,7 +2,8 @@
 
 It loads as a server does, in a session of its own, and asks `serving_default` what the version's golden request asks.
 The scores must be finite, the golden ones, and bit for bit those of every earlier version with that number. What fails
-is broken if the same folder still has that number afterwards. It ends with its standard input, and writes what it saw into the file.
+is broken if the same folder still has that number afterwards. It ends with its standard input, and writes what it
+saw into the file.
 """
 
 from __future__ import annotations
