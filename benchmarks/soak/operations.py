@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import re
+import signal
 import subprocess
 import threading
 from collections import Counter
@@ -116,7 +117,10 @@ class Soak:
         lost = ""
         try:
             code, told = finish(process)
-            check_struck(code, told) if is_struck else check_end(code, told)
+            if is_struck and operation.who:
+                check_struck(code, told, operation.who)
+            else:
+                check_end(code, told)
             self.place.check_versions(self.good)
         except Lost as error:
             code, lost = 0, str(error)
@@ -175,8 +179,8 @@ class Soak:
             raise Lost(f"{len(more)} files or folders more than before: {', '.join(more[:3])}")
 
 
-def check_struck(code: int, told: str) -> None:
-    """As `check_end`; one that was still importing may end as Python does by itself."""
-    if code in (-2, -15) or ("KeyboardInterrupt" in told and IMPORT.search(told)):
-        return
-    check_end(code, told, killed=True)
+def check_struck(code: int, told: str, who: str) -> None:
+    """As `check_end`; one that was to end while it still imported may end as Python does by itself."""
+    is_early = code in (-signal.SIGINT, -signal.SIGTERM) or ("KeyboardInterrupt" in told and IMPORT.search(told))
+    if who not in ("Ctrl-C", "SIGTERM") or not is_early:
+        check_end(code, told, killed=True)

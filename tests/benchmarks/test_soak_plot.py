@@ -1,7 +1,7 @@
 """The picture of a soak."""
 
 import re
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -36,6 +36,6 @@ def test_each_process_is_named_beside_both_of_its_lines(samples, tmp_path):
 
     draw(samples, tmp_path / "soak.svg")
     content = (tmp_path / "soak.svg").read_text()
-    assert "svg" in ElementTree.fromstring(content).tag
+    assert "svg" in ET.fromstring(content).tag
     assert [2] * len(NAMES) == [len(re.findall(rf">{name}<", content)) for name in NAMES]
     assert 150_000 > len(content)

@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -77,7 +78,7 @@ def test_few_samples_are_refused():
 def test_a_process_is_looked_at():
     """What /proc says of this one, and of one more that has ended: nothing."""
     memory, files = look_at(os.getpid())
-    with open(os.devnull) as _, open(os.devnull) as _:
+    with Path(os.devnull).open() as _, Path(os.devnull).open() as _:
         more = look_at(os.getpid())[1]
     assert MIB < memory
     assert files + 2 == more
