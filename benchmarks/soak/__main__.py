@@ -23,10 +23,11 @@ from pathlib import Path
 from benchmarks.faults.place import ROOT, SECONDS, Lost
 from benchmarks.faults.stage import Stage
 from benchmarks.measuring import descendants, tool
-from benchmarks.soak.operations import MODELS, OFTEN, PULLED, Soak
+from benchmarks.soak.operations import MODELS, PULLED, Soak
 from benchmarks.soak.plot import draw
 from benchmarks.soak.samples import MIB, Level, Sample, Sampler, by_name, level, write_csv
 
+BETWEEN_QUIET = 20  # operations
 SCHEDULER = "[scheduler]\nstable_done_cooldown_secs = 0\n"  # what was done is done again within seconds here
 LEAST_SAMPLES = 60
 
@@ -133,7 +134,7 @@ def _operate(soak: Soak, drawn: random.Random, deadline: float, at_once: int) ->
     """Operations until then, in rounds; all is quiet after each."""
     while time.monotonic() < deadline:
         with ThreadPoolExecutor(at_once) as pool:
-            for done in [pool.submit(_next, soak, drawn, deadline) for times in OFTEN.values() for _ in range(times)]:
+            for done in [pool.submit(_next, soak, drawn, deadline) for _ in range(BETWEEN_QUIET)]:
                 done.result()
         soak.settle()
         if sys.stderr.isatty():

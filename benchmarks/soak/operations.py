@@ -82,9 +82,10 @@ class Soak:
         """The task and its options, as three numbers from 0 to 1 say."""
         here, stored = self._one(MODELS, first), self._one("bucket", first)
         label, start = ("stable", "canary")[int(2 * second)], 1 + int(MOST * first)
+        last = min(MOST, start + int(4 * third))
         return {
             "export one": ("ExportVersion", "--version", str(start)),
-            "export a set": ("ExportAllVersions", "--versions", f"{start}-{start + int(4 * second)}", "--workers", "2"),
+            "export a set": ("ExportAllVersions", "--versions", f"{start}-{last}", "--workers", "2"),
             "promote": ("PromoteVersion", "--label", label, "--version", here, *NOW),
             "roll back": ("RollBack", "--label", label, *NOW),
             "remove a label": ("RemoveLabel", "--label", label),

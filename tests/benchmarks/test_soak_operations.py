@@ -57,6 +57,14 @@ def test_versions_that_are_there_are_chosen(soak):
     assert {"promote": {"3", "11"}, "quarantine": {"3", "11"}, "pull": {"7"}} == chosen
 
 
+def test_sets_end_with_the_last_version_that_is_known(soak):
+    """Whatever is drawn, they are of the versions 1 to 12."""
+    shares = [share / 20 for share in range(20)]
+    sets = {soak.command("export a set", one, 0.0, other)[2] for one in shares for other in shares}
+    assert {"1-1", "1-4", "9-12", "12-12"} <= sets
+    assert {*range(1, 13)} == {int(number) for one in sets for number in one.split("-")}
+
+
 @pytest.mark.parametrize(
     ("code", "told", "who"),
     [
