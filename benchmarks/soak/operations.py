@@ -17,6 +17,7 @@ from benchmarks.faults.place import STRIKES, Lost, Place, check_end, finish, str
 from benchmarks.faults.stage import BUCKET, NOW
 
 MOST = 12  # versions have the numbers 1 to 12
+OF_RETIREMENT = {"served", "served/models.config", "served/releases.jsonl"}
 MODELS, PULLED = "models/mnist", "pulled"
 OF_PULLED = ("--base-path", PULLED, "--config-path", "served/models.config")
 ALL = ("--versions", f"1-{MOST}")
@@ -171,8 +172,8 @@ class Soak:
         place.must("RetireVersions", "--keep", "2", "--apply", *OF_PULLED)
 
     def _check_names(self) -> None:
-        """There is nothing but what was there after the first clean run."""
-        found = {str(path.relative_to(self.place.folder)) for path in self.place.folder.rglob("*")}
+        """There is nothing but what was there after the first clean run, and what the first retirement elsewhere makes."""
+        found = {str(path.relative_to(self.place.folder)) for path in self.place.folder.rglob("*")} - OF_RETIREMENT
         if left := sorted(name for name in found if Path(name).name.startswith(".aside-")):
             raise Lost(f"left behind: {', '.join(left[:3])}")
         self.names = self.names or found
