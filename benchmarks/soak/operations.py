@@ -172,7 +172,7 @@ class Soak:
         place.must("RetireVersions", "--keep", "2", "--apply", *OF_PULLED)
 
     def _check_names(self) -> None:
-        """There is nothing but what was there after the first clean run, and what the first retirement elsewhere makes."""
+        """There is nothing but what was there after the first clean run, and what a first retirement makes."""
         found = {str(path.relative_to(self.place.folder)) for path in self.place.folder.rglob("*")} - OF_RETIREMENT
         if left := sorted(name for name in found if Path(name).name.startswith(".aside-")):
             raise Lost(f"left behind: {', '.join(left[:3])}")
