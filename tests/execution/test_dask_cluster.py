@@ -136,6 +136,20 @@ print(json.dumps([places, dask_worker.KEPT, len(list(Path(folder).parent.iterdir
     assert kept + 1 == left
 
 
+def test_the_profiler_rests_while_a_worker_computes(cluster, script):
+    """It would take a twentieth of the processor; afterwards it goes on, for those whose cluster it is."""
+    found, _ = script(
+        cluster.address,
+        """
+resting = attempt(functions.fill_and_find_profilers)
+time.sleep(0.5)
+client = dask_cluster._cluster.client
+print(json.dumps([resting, client.submit(functions.find_profilers, pure=False).result()]))
+""",
+    )
+    assert [{"profile": False, "profile-cycle": False}, {"profile": True, "profile-cycle": True}] == found
+
+
 def test_a_worker_that_is_lost_is_told_and_the_call_begins_anew(cluster, script, tmp_path):
     """Once is a line in the log; three times is an error that names the workers."""
     found, log = script(
