@@ -107,6 +107,7 @@ class PrepareDataset(CompletedTask, DataParameters):
         if self.directory.exists():
             logger.warning("%s is damaged; the archives are decoded again", self.directory)
         publishing.sweep(self.requires().directory)  # what a download left that was killed after its last file
+        calls.warm_up(chosen_cluster(), luigi.interface.core().workers)
         report = Reporter(self, "decoding the archives")
         with recorded(self, self.work_dir), publishing.publish_sealed(self.directory) as aside:
             counts = arrays.write_arrays(find_dataset(self.dataset), self.requires().directory, aside)

@@ -86,6 +86,18 @@ def start(cluster: str | None = None) -> None:
     _nursery, _known = ours, registered
 
 
+def warm_up(cluster: str | None, workers: int) -> None:
+    """Let so many workers of a Dask cluster import TensorFlow beside what this process does next; `start` for engines.
+
+    Raises:
+        ClusterFailed: its scheduler does not answer.
+    """
+    if cluster is not None:
+        from tasks.execution import dask_cluster
+
+        dask_cluster.warm_up(cluster, workers)
+
+
 def run(
     function: Callable[..., Any],
     /,

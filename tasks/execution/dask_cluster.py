@@ -12,7 +12,6 @@ threads, belongs to the process that made it.
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import os
 import pickle
@@ -22,26 +21,26 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from distributed import CancelledError, Client, KilledWorker, Security
+from distributed import CancelledError, Client, KilledWorker, Security, fire_and_forget
 from distributed.comm import connect
 from distributed.utils import LoopRunner
 
 from tasks.errors import ClusterFailed, PipelineError
 from tasks.execution import dask_worker
 from tasks.execution.calls import ComputationFailed, RemoteTraceback, Report
-from tasks.execution.dask_worker import FILLED, TOPIC, Absent, Call
+from tasks.execution.dask_folders import Packer, content_if_small, read_files, write_files
+from tasks.execution.dask_worker import TOPIC, Absent, Call
 
 CONNECT_SECONDS = 7.0  # until the scheduler has answered, which may be busy
 NO_WORKERS_SECONDS = 60.0  # without any worker; clusters that grow when there is work take a while
 LOOK_SECONDS = 1.0  # how often it is looked whether there are workers
 MOST_ATTEMPTS = 3
-LARGE = 8 << 20  # bytes; a smaller folder travels with each call
 # As text: a name that a worker cannot import when it unpickles a message ends that worker, and a function sent as
 # bytecode is for one version of Python. In either case this fails as a task that raises.
 ENTER = "__import__('tasks.execution.dask_worker', fromlist=['compute']).compute(call, brought)"
+IMPORT = "__import__('tasks.model.tensorflow_setup', fromlist=['import_tensorflow']).import_tensorflow()"
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +48,20 @@ logger = logging.getLogger(__name__)
 def prepare() -> None:
     """Find out once, for all processes that are forked from this one, what the workers have to have."""
     dask_worker.computed_with()
+
+
+def warm_up(address: str, most: int) -> None:
+    """Let so many workers import TensorFlow beside what this process does next.
+
+    Where that fails, a call will fail of it too, and tell.
+
+    Raises:
+        ClusterFailed: no scheduler answers.
+    """
+    client = _connect(address).client
+    for worker in list(client.scheduler_info()["workers"])[:most]:
+        key = f"import_tensorflow-{secrets.token_hex(8)}"
+        fire_and_forget(client.submit(eval, IMPORT, workers=[worker], key=key, pure=False))
 
 
 def run(
@@ -66,11 +79,11 @@ def run(
         ClusterFailed: no scheduler, no worker, one that is not fit, or too many that were lost.
     """
     cluster = _connect(address)
-    packer = _Packer(arguments[0])
+    packer = Packer(arguments[0])
     call = Call(
         number="",
         packed=packer.pack((function, arguments, keywords)),
-        folders={name: _content_if_small(folder) for name, folder in packer.folders.items()},
+        folders={name: content_if_small(folder) for name, folder in packer.folders.items()},
         registered=pickle.dumps([dict(one) for one in dask_worker.REGISTRIES]),
         computed_with=dask_worker.computed_with(),
         threads=threads,
@@ -78,7 +91,7 @@ def run(
     )
     kind, value = cluster.call(call, function.__name__, report)
     while isinstance(value, Absent):
-        brought = {name: dask_worker.read_files(packer.folders[name]) for name in value.names}
+        brought = {name: read_files(packer.folders[name]) for name in value.names}
         # apart from the call, which is kept in the scheduler's memory
         [content] = cluster.client.scatter([brought], workers=[value.worker], hash=False)
         kind, value = cluster.call(call, function.__name__, report, content)
@@ -89,7 +102,7 @@ def run(
         told = str(error) if isinstance(error, ComputationFailed) else f"{_name(error)}: {error}"
         raise ComputationFailed(f"{told} ({_place(text)})") from RemoteTraceback(text)
     result, files = value
-    dask_worker.write_files(files, arguments[0])
+    write_files(files, arguments[0])
     return result
 
 
@@ -207,36 +220,6 @@ def _connect(address: str) -> _Cluster:
     if _cluster is None or not _cluster.usable or _cluster.address != address:
         _cluster = _Cluster(address)
     return _cluster
-
-
-class _Packer(pickle.Pickler):
-    """Pickles a call with names in the place of its folders, which are then in `folders`."""
-
-    def __init__(self, filled: Path) -> None:
-        self.stream = io.BytesIO()
-        super().__init__(self.stream)
-        self.filled = filled
-        self.folders: dict[str, Path] = {}
-
-    def pack(self, call: tuple[Any, ...]) -> bytes:
-        self.dump(call)
-        return self.stream.getvalue()
-
-    def persistent_id(self, obj: Any) -> str | None:
-        if not isinstance(obj, Path):
-            return None
-        if obj == self.filled:
-            return FILLED
-        if obj in self.filled.parents or not obj.is_dir():  # the base path, of which a version knows
-            return None
-        name = dask_worker.content_name(obj)
-        self.folders[name] = obj
-        return name
-
-
-def _content_if_small(folder: Path) -> dask_worker.Files | None:
-    size = sum(path.lstat().st_size for path in folder.rglob("*"))
-    return dask_worker.read_files(folder) if size < LARGE else None
 
 
 def _name(error: BaseException) -> str:

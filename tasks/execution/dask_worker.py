@@ -6,6 +6,7 @@ that belongs to others. Whatever a process needs once is done by its first call.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import io
@@ -14,7 +15,7 @@ import pickle
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from importlib import metadata
@@ -25,20 +26,17 @@ from distributed import get_worker
 
 from tasks.errors import ClusterFailed, InvalidParameter
 from tasks.execution import engine
+from tasks.execution.dask_folders import FILLED, Files, Unpacker, read_files, write_files
 from tasks.execution.lineage import model_source
 from tasks.model.tensorflow_setup import prepare_tensorflow
 from tasks.recipes import registry
 from tasks.storage import checksums
-from tasks.storage.files import read_regular
 from tasks.versions.manifest import made_with
 
 TOPIC = "mnist-versions"  # of the events by which a worker says what it does
-FILLED = "filled"  # stands for the folder to fill
 KEPT = 4  # large folders a worker keeps
 REGISTRIES = (registry.DATASETS, registry.ARCHITECTURES, registry.OPTIMIZERS)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of <malloc.h>
-
-Files = Mapping[str, bytes]  # path with '/' -> content
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,21 @@ def compute(pickled: bytes, brought: Mapping[str, Files]) -> bytes:
     call: Call = pickle.loads(pickled)  # noqa: S301 - from whom this worker computes for
     worker = get_worker()
     worker.log_event(TOPIC, {"call": call.number, "started": worker.address})
-    return engine.answer(partial(_compute, call, brought, worker))
+    with _without_profiler(worker):
+        return engine.answer(partial(_compute, call, brought, worker))
+
+
+@contextlib.contextmanager
+def _without_profiler(worker: Any) -> Iterator[None]:
+    """Have Dask not look a hundred times a second at what this call does: that takes a twentieth of the processor."""
+    profilers = [one for name, one in worker.periodic_callbacks.items() if name.startswith("profile")]
+    for one in profilers:
+        worker.loop.add_callback(one.stop)  # it belongs to the loop's thread
+    try:
+        yield
+    finally:
+        for one in profilers:
+            worker.loop.add_callback(one.start)
 
 
 def _compute(call: Call, brought: Mapping[str, Files], worker: Any) -> Any:
@@ -93,7 +105,7 @@ def _compute(call: Call, brought: Mapping[str, Files], worker: Any) -> Any:
             if files is not None:
                 folders[name] = write_files(files, Path(scratch, name))
         filled = folders[FILLED] = write_files({}, Path(scratch, FILLED))
-        function, arguments, keywords = _Unpacker(io.BytesIO(call.packed), folders).load()
+        function, arguments, keywords = Unpacker(io.BytesIO(call.packed), folders).load()
         if call.reports:
             keywords["report"] = lambda *told: worker.log_event(TOPIC, {"call": call.number, "report": told})
         return function(*arguments, **keywords), read_files(filled)
@@ -110,37 +122,6 @@ def _installed() -> dict[str, str]:
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in sources)).hexdigest()
     python = ".".join(platform.python_version_tuple()[:2])
     return {"Python": python, "numpy": metadata.version("numpy"), **made_with(), "source of tasks": digest[:8]}
-
-
-def content_name(folder: Path) -> str:
-    """A name for what a folder holds: the digest of the seal that it has or would have."""
-    seal = folder / checksums.CHECKSUMS
-    return hashlib.sha256(read_regular(seal) if seal.exists() else checksums.format_seal(folder)).hexdigest()
-
-
-def read_files(folder: Path) -> Files:
-    """Every file below a folder; a link is none, for its bytes belong to another place."""
-    paths = [path for path in folder.rglob("*") if not path.is_symlink() and path.is_file()]
-    return {path.relative_to(folder).as_posix(): read_regular(path, follow=False) for path in paths}
-
-
-def write_files(files: Files, folder: Path) -> Path:
-    """The folder, with these files in it."""
-    folder.mkdir(exist_ok=True)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
-
-
-class _Unpacker(pickle.Unpickler):
-    def __init__(self, stream: io.BytesIO, folders: Mapping[str, Path]) -> None:
-        super().__init__(stream)
-        self.folders = folders
-
-    def persistent_load(self, pid: str) -> Path:
-        return self.folders[pid]
 
 
 def _check_fitness(call: Call, worker: Any) -> None:

@@ -125,7 +125,7 @@ def softmax(images: tf.Tensor, weight: Weights) -> tf.Tensor:
 
 @architecture(optimizer="adam", learning_rate=0.004, average=0.99, shift=1, turn=10.0, stretch=0.07, slant=0.1)
 def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
-    """Two strided convolutions and one hidden layer: 310,026 weights on MNIST.
+    """Three strided convolutions and one hidden layer: 167,754 weights on MNIST.
 
     The first convolution sees each 2x2 pixels as one with four channels, and is computed as a matrix product: that is
     the same, but TensorFlow's own takes twice as long for a kernel of a single channel.
@@ -137,6 +137,11 @@ def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
         return tf.matmul(inputs, weight(f"{name}/kernel", [depth, width], fan_in=depth)) + weight(
             f"{name}/bias", [width]
         )
+
+    def convolution(inputs: tf.Tensor, name: str, width: int) -> tf.Tensor:
+        depth = inputs.shape[-1]
+        kernel = weight(f"{name}/kernel", [3, 3, depth, width], fan_in=3 * 3 * depth)
+        return tf.nn.relu(tf.nn.conv2d(inputs, kernel, 2, "SAME") + weight(f"{name}/bias", [width]))
 
     odd_rows, odd_columns, _ = (size % 2 for size in weight.image_shape)
     framed = tf.pad(
@@ -151,7 +156,7 @@ def cnn(images: tf.Tensor, weight: Weights) -> tf.Tensor:
     windows = tf.concat(windows, -1)  # (n, 14, 14, 36)
     hidden = tf.nn.relu(dense(tf.reshape(windows, [-1, windows.shape[-1]]), "convolution_1", 16))
     hidden = tf.reshape(hidden, [-1, height, width, 16])  # (n, 14, 14, 16)
-    kernel = weight("convolution_2/kernel", [3, 3, 16, 48], fan_in=3 * 3 * 16)
-    hidden = tf.nn.relu(tf.nn.conv2d(hidden, kernel, 2, "SAME") + weight("convolution_2/bias", [48]))  # (n, 7, 7, 48)
+    hidden = convolution(hidden, "convolution_2", 48)  # (n, 7, 7, 48)
+    hidden = convolution(hidden, "convolution_3", 64)  # (n, 4, 4, 64)
     hidden = tf.nn.relu(dense(tf.reshape(hidden, [-1, math.prod(hidden.shape[1:])]), "hidden", 128))
     return dense(hidden, "logits", weight.classes)

@@ -104,6 +104,19 @@ def fill_and_ask_tensorflow(_):
     ask_tensorflow()
 
 
+def fill_and_find_profilers(_):
+    time.sleep(0.5)  # the loop of the worker stops them
+    return find_profilers()
+
+
+def find_profilers():
+    """Dask's own profilers of this worker, by name, and whether each is looking."""
+    from distributed import get_worker
+
+    callbacks = get_worker().periodic_callbacks
+    return {name: one.is_running() for name, one in callbacks.items() if name.startswith("profile")}
+
+
 def die(_, counter, times):
     """End the process that runs this, the first times that it is called."""
     path = Path("/") / counter

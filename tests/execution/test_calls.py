@@ -176,6 +176,25 @@ print(json.dumps(results))
     check_none_left(tmp_path)
 
 
+def test_an_engine_ends_in_silence_when_the_nursery_has_not_read_its_last_word(script, tmp_path):
+    """The nursery is killed before it has read that the engine is idle again; the caller has its answer."""
+    found, err = finish(
+        script("""
+_, nursery, _ = attempt(functions.find_process)
+def stop():
+    when_it_runs("runs")
+    os.kill(nursery, signal.SIGSTOP)
+threading.Thread(target=stop, daemon=True).start()
+answer = attempt(functions.wait, "runs", 0.5)
+os.kill(nursery, signal.SIGKILL)
+print(json.dumps(answer))
+""")
+    )
+    assert found is None
+    assert "" == err
+    check_none_left(tmp_path)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["KILL", "TERM", "INT"])
 def test_nothing_outlives_the_caller(script, tmp_path, number):
     """In the middle of a call, engine and nursery end with the last process that could call."""

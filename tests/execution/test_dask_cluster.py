@@ -19,7 +19,7 @@ from tests.dask_processes import DaskProcesses
 PRELUDE = """
 import json, logging, os, sys, threading, time
 from pathlib import Path
-from tasks.execution import calls, dask_cluster, dask_worker
+from tasks.execution import calls, dask_cluster, dask_folders, dask_worker
 from tests.execution import functions
 
 logging.basicConfig(format="%(message)s")
@@ -123,7 +123,7 @@ places = []
 for number in [0, 0, 1, 2, 3, 0, 4, 5, 0, 1]:
     arrays = Path(f"arrays-{number}")
     arrays.mkdir(exist_ok=True)
-    (arrays / "a").write_bytes(str(number).encode() * dask_cluster.LARGE)
+    (arrays / "a").write_bytes(str(number).encode() * dask_folders.LARGE)
     _, folder, content, _ = attempt(functions.fill, arrays, b"z", report=lambda *_: None)
     assert content.decode() == str(number)
     places.append([folder, len(brought)])
@@ -134,6 +134,42 @@ print(json.dumps([places, dask_worker.KEPT, len(list(Path(folder).parent.iterdir
     assert places[0][0] == places[1][0] == places[5][0]
     assert [1, 1, 2, 3, 4, 4, 5, 6, 6, 7] == [count for _, count in places]
     assert kept + 1 == left
+
+
+def test_as_many_workers_as_are_needed_import_tensorflow_beforehand(own_cluster, script):
+    """While the caller goes on."""
+    own_cluster.add_workers(2)
+    found, _ = script(
+        own_cluster.address,
+        """
+client = dask_cluster._connect(sys.argv[1]).client
+client.wait_for_workers(2, timeout=60)
+began = time.monotonic()
+calls.warm_up(sys.argv[1], 1)
+took = time.monotonic() - began
+left = lambda: client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+while left() and time.monotonic() < began + 60:
+    time.sleep(0.1)
+print(json.dumps([took, sum(client.run(lambda: "tensorflow" in sys.modules).values()), left()]))
+""",
+    )
+    took, having, left = found
+    assert 1 > took
+    assert [1, 0] == [having, left]
+
+
+def test_the_profiler_rests_while_a_worker_computes(cluster, script):
+    """It would take a twentieth of the processor; afterwards it goes on, for those whose cluster it is."""
+    found, _ = script(
+        cluster.address,
+        """
+resting = attempt(functions.fill_and_find_profilers)
+time.sleep(0.5)
+client = dask_cluster._cluster.client
+print(json.dumps([resting, client.submit(functions.find_profilers, pure=False).result()]))
+""",
+    )
+    assert [{"profile": False, "profile-cycle": False}, {"profile": True, "profile-cycle": True}] == found
 
 
 def test_a_worker_that_is_lost_is_told_and_the_call_begins_anew(cluster, script, tmp_path):

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.mnist
 RECORD = {
     "1": "a9b05514fb582e0d9d577d16d997438225f366699f5448dae714177489507224",
     "2": "7d22c5bad6012e1cb06726fc47f515fabfda4e1959d1a82dba9bb1b6a47c5a57",
-    "3": "573e3d39b6285342feddc637658d9936992651903e2889f0f3d74e1246b0a6c3",
+    "3": "f50af85adcb3d4ed84b77556ca7f7d2c341a3e1cf9b63e5694df822c9897b525",
 }
 THREE_VERSIONS = ("ExportAllVersions", "--versions", "1,2,3", "--local-scheduler")
 
@@ -51,7 +51,7 @@ def exported(directory, mnist_dir):
 
 @pytest.mark.usefixtures("exported")
 def test_accuracy(directory, mnist_dir):
-    """Versions 1, 2 and 3 score 0.900, 0.910 and 0.992 on the test images through both signatures, as they declare."""
+    """Versions 1, 2 and 3 score 0.900, 0.910 and 0.994 on the test images through both signatures, as they declare."""
     base = directory / "models" / "mnist"
     assert ["1", "2", "3"] == names_in(base)
     images = parse_idx(MNIST.test_images.read(mnist_dir), dimensions=3, source="images").reshape(-1, 784)
@@ -66,7 +66,7 @@ def test_accuracy(directory, mnist_dir):
     )
     assert 0 == result.returncode, result.stderr
     scored = json.loads(result.stdout)
-    for version, wanted in {"1": 0.900, "2": 0.910, "3": 0.992}.items():
+    for version, wanted in {"1": 0.900, "2": 0.910, "3": 0.994}.items():
         manifest = json.loads((base / version / "assets.extra" / "manifest.json").read_text())
         declared = manifest["metrics"]["test"]
         assert 10000 == declared["examples"]

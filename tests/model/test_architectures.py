@@ -35,7 +35,7 @@ def images():
     return tf.constant(np.random.RandomState(1).random_sample((5, 784)), tf.float32)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 310026)])
+@pytest.mark.parametrize(("name", "expected"), [("softmax", 7850), ("cnn", 167754)])
 def test_networks_have_as_many_weights_as_declared(images, name, expected):
     """The number of weights is the one in the architecture's docstring."""
     weights = RandomWeights()

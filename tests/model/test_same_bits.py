@@ -17,9 +17,9 @@ from tests.conftest import ROOT
 XLA = "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"
 RECORD = {
     "softmax, 1 thread": "47b66b4d9ce01f5d4ead15add478c2a3128e1ba4227e27b9895e893f6ce1c637",
-    "cnn, 1 thread": "62d5ac66b5de1f365ef368d14cae5e2a459080def1cdefe48a7a1654f7c92228",
+    "cnn, 1 thread": "4ea661ab3031633899f9bc75440f8800adf5e63783e7f57b90fbab57b1b80569",
     "softmax, 2 threads": "47b66b4d9ce01f5d4ead15add478c2a3128e1ba4227e27b9895e893f6ce1c637",
-    "cnn, 2 threads": "e8a97ba5cf61cc3cf66ed939510cc72907cabca1a64c3cfd8ebd947b0a454e5b",
+    "cnn, 2 threads": "5f0f9df228bc2d18be50646b18cf3cea7a2a3c09ecee8019ffd218818fcccc42",
 }
 
 TRAIN = """
