@@ -29,7 +29,7 @@ model_config_list {{
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory, mirror):
     """Versions 1 (softmax) and 2 (cnn, hardly trained) in a folder of their own; not to be changed."""
     run = CommandLine(tmp_path_factory.mktemp("exported"), mirror)
@@ -177,6 +177,7 @@ class TestRebuild:
 class TestGates:
     """What a new version must pass when `stable` points at another one."""
 
+    @pytest.mark.long
     def test_a_worse_version_is_not_published(self, run):
         """The last line says both accuracies, and nothing is published; without the gate it is."""
         _label(run, 1)
