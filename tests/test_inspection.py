@@ -194,6 +194,7 @@ class TestGates:
         record = run.records()[-1]
         assert {"baseline": 1, "signature_changes": []} == record["comparison"]
 
+    @pytest.mark.long
     def test_the_comparison_is_recorded_and_shapes_no_byte(self, run):
         """Both accuracies and the baseline's version are in the work folder; the version is the same as without."""
         run("ExportVersion", "--version", "3", "--base-path", "other", check=0)

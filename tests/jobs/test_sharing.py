@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import ROOT, kill_group, names_in, read_tree
 from tests.jobs.chain import CHAIN, VERSION_FILES
 
+pytestmark = pytest.mark.long
+
 
 class TestSafety:
     """Whatever happens, what bears a number in the base path is whole."""
 
-    @pytest.mark.long
     def test_a_reader_never_sees_half_a_version(self, exported, run_luigi):
         """Another process that looks every 10 ms can load every version as soon as it sees its name."""
         run_luigi.configure(CHAIN)
@@ -54,7 +55,6 @@ class TestSafety:
         assert read_tree(exported[0].base) == read_tree(run_luigi.base)
         assert [] == list(run_luigi.directory.rglob(".aside-*"))
 
-    @pytest.mark.long
     def test_killed_runs_leave_nothing_behind(self, exported, run_luigi):
         """However often a run is killed at whatever moment, the next one makes the same bytes and tidies up."""
         run_luigi.configure(CHAIN)
