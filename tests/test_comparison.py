@@ -32,7 +32,7 @@ model_config_list {{
 MOVE = {"label": "stable", "from": None, "to": 1, "why": "<b>good</b>", "task": "PromoteVersion", "model": "mnist"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory, mirror):
     """Versions 1 and 3 (softmax) and 2 (cnn, hardly trained); 3.denied was taken back, 4 was made elsewhere."""
     run = CommandLine(tmp_path_factory.mktemp("exported"), mirror)
@@ -67,6 +67,7 @@ def rows(run, *arguments):
 class TestPage:
     """The page, beside the records in the work directory."""
 
+    @pytest.mark.long
     def test_it_is_the_same_each_time(self, run):
         """The second run gives the same bytes, with the latencies that the first has kept; the tree is untouched."""
         before = read_tree(run.base)

@@ -271,6 +271,7 @@ def test_a_bucket_that_is_back_is_used_by_the_next_try(bucket, tmp_path):
 class TestScale:
     """A thousand versions."""
 
+    @pytest.mark.long
     def test_a_thousand_are_found_complete_by_their_listing(self, s3, tmp_path):
         """No object is read: one request for a thousand keys, within 10 s."""
         first = write_version(tmp_path / "mnist", 1)

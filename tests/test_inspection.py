@@ -29,7 +29,7 @@ model_config_list {{
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory, mirror):
     """Versions 1 (softmax) and 2 (cnn, hardly trained) in a folder of their own; not to be changed."""
     run = CommandLine(tmp_path_factory.mktemp("exported"), mirror)
@@ -177,6 +177,7 @@ class TestRebuild:
 class TestGates:
     """What a new version must pass when `stable` points at another one."""
 
+    @pytest.mark.long
     def test_a_worse_version_is_not_published(self, run):
         """The last line says both accuracies, and nothing is published; without the gate it is."""
         _label(run, 1)
@@ -193,6 +194,7 @@ class TestGates:
         record = run.records()[-1]
         assert {"baseline": 1, "signature_changes": []} == record["comparison"]
 
+    @pytest.mark.long
     def test_the_comparison_is_recorded_and_shapes_no_byte(self, run):
         """Both accuracies and the baseline's version are in the work folder; the version is the same as without."""
         run("ExportVersion", "--version", "3", "--base-path", "other", check=0)

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tasks.wiring.failures import WIDTH
 from tests.conftest import CommandLine, kill_group
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.long]
 
 # Version 1 is made at once, version 2 is in the way, version 3 takes longer than anybody looks
 ITERATIONS = 10_000_000

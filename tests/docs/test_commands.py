@@ -142,6 +142,7 @@ def test_every_page_with_commands_is_followed():
     assert [path for path in PAGES if "```bash" in path.read_text() or "```console" in path.read_text()] == []
 
 
+@pytest.mark.long
 def test_readme(served):
     """The README from its top: export, ask, promote, roll back, verify."""
     printed = [text for _, text in served.follow("README.md")]
@@ -150,6 +151,7 @@ def test_readme(served):
     assert "      1  good " in printed[-1]
 
 
+@pytest.mark.long
 def test_recipes(reader):
     """A recipe on the command line, a model and a dataset of one's own, alone and together."""
     reader.in_shell("luigi --module tasks DownloadDataset --local-scheduler")  # as the first command has
@@ -172,6 +174,7 @@ def test_recipes(reader):
         assert value == json.loads(manifest.read_text())["recipe"][key]
 
 
+@pytest.mark.long
 def test_publishing(served):
     """The golden answers, asked for with curl and from Python, are those of the export."""
     (_, by_curl), _ = served.follow("docs/publishing.md")
@@ -182,6 +185,7 @@ def test_publishing(served):
         assert pytest.approx(dict(expected_row), abs=1e-4) == dict(row)
 
 
+@pytest.mark.long
 def test_verification(reader):
     """Versions are verified, and made again with the same bytes."""
     reader.export()
@@ -190,6 +194,7 @@ def test_verification(reader):
     assert ["1", "equal", "2", "equal", "3", "equal"] == printed[1].split()[3:]
 
 
+@pytest.mark.long
 def test_comparing(reader):
     """The page lies where it says, and the rows are JSON."""
     reader.export()
@@ -199,6 +204,7 @@ def test_comparing(reader):
     assert 3 == len(json.loads((reader.directory / "versions.json").read_text())["rows"])
 
 
+@pytest.mark.long
 def test_distribution(reader):
     """Versions go to a folder that stands for a bucket, and the newest two come from there."""
     printed = [text for block, text in reader.follow("docs/distribution.md") if block.language == "sh"]
@@ -206,6 +212,7 @@ def test_distribution(reader):
     assert ["2", "3"] == names_in(reader.directory / "served" / "mnist")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not on the PATH")
 def test_signing(reader):
     """A key is made, two versions are signed with it, and this package and openssl both find them signed."""
@@ -215,6 +222,7 @@ def test_signing(reader):
     assert "Signature Verified Successfully" in printed[1]
 
 
+@pytest.mark.long
 def test_releasing(reader):
     """The story: the config file and what is printed are as the page shows them, and the server follows each step."""
     config_path = reader.directory / "models" / "models.config"

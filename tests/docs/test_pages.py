@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -73,3 +75,12 @@ def test_every_dependency_has_a_reason():
     packages = re.findall(r"^\s*([\w-]+)", lines, re.MULTILINE)
     table = (ROOT / "docs" / "design.md").read_text().partition("## Dependencies")[2]
     assert [] == [name for name in packages if not re.search(rf"\b{name}\b", table)]
+
+
+def test_ci_leaves_no_test_out():
+    """What `.ci/run` adds to pytest's options has the last word on markers."""
+    (addition,) = re.findall(r"^export PYTEST_ADDOPTS=.*$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "--no-cov"]
+    shell = ["bash", "-c", f'{addition}; exec "$@"', "bash", *collect, "tests/jobs/test_resuming.py"]
+    result = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "1 test collected" in result.stdout, result.stdout + result.stderr

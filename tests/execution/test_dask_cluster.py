@@ -136,6 +136,7 @@ print(json.dumps([places, dask_worker.KEPT, len(list(Path(folder).parent.iterdir
     assert kept + 1 == left
 
 
+@pytest.mark.long
 def test_as_many_workers_as_are_needed_import_tensorflow_beforehand(own_cluster, script):
     """While the caller goes on."""
     own_cluster.add_workers(2)
@@ -172,6 +173,7 @@ print(json.dumps([resting, client.submit(functions.find_profilers, pure=False).r
     assert [{"profile": False, "profile-cycle": False}, {"profile": True, "profile-cycle": True}] == found
 
 
+@pytest.mark.long
 def test_a_worker_that_is_lost_is_told_and_the_call_begins_anew(cluster, script, tmp_path):
     """Once is a line in the log; three times is an error that names the workers."""
     found, log = script(
@@ -204,6 +206,7 @@ def web():
         server.shutdown()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("there", [lambda: contextlib.nullcontext(free_port()), silence, web])
 def test_a_scheduler_that_is_not_there_is_told_soon(script, there):
     """Within ten seconds, with the commands that start one; so if something else answers, or keeps silent."""
@@ -230,6 +233,7 @@ print(json.dumps(attempt(functions.fill_and_refuse)))
     assert f"has had no worker for 1 s; start one with `dask worker {own_cluster.address} --nthreads 1`" in found[1]
 
 
+@pytest.mark.long
 def test_a_scheduler_that_is_lost_is_told(own_cluster, script, tmp_path):
     """In the middle of a call; the next call of the same process finds the new one."""
     own_cluster.add_workers(1)
@@ -266,6 +270,7 @@ def changed_package(directory):
     return directory
 
 
+@pytest.mark.long
 def test_a_worker_that_would_give_other_bytes_is_refused(own_cluster, script, tmp_path):
     """Another TensorFlow, another source, no such package, several threads: each line says what, and where."""
     other = pretend(tmp_path / "other", "tensorflow", "2.19.1")

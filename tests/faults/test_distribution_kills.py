@@ -26,6 +26,8 @@ from tests.buckets import CREDENTIALS, write_version
 from tests.conftest import ROOT, names_in, read_tree
 from tests.moving import Moving
 
+pytestmark = pytest.mark.long
+
 KILLS = int(os.environ.get("PUSH_KILLS", "6"))
 PUSHERS = 8
 

@@ -9,8 +9,12 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import CommandLine, read_tree
 from tests.execution.test_calls import check_none_left, find_marked
+
+pytestmark = pytest.mark.long
 
 KILLS = int(os.environ.get("ENGINE_KILLS", "8"))
 CONFIG = """

@@ -11,10 +11,13 @@ import signal
 import threading
 import time
 
+import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from tasks.serving.transaction import ServedModel
+
+pytestmark = pytest.mark.long
 
 KILLS = int(os.environ.get("RELEASE_KILLS", "8"))
 

@@ -75,6 +75,7 @@ def closed_folder(tmp_path):
         closed.chmod(0o700)
 
 
+@pytest.mark.long
 def test_too_few_open_files(run_luigi):
     """A limit on open files that is too low is told in one line, and nothing half is there."""
     limit = ("bash", "-c", 'ulimit -n 20; exec "$@"', "bash")

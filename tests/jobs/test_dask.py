@@ -50,6 +50,7 @@ def test_an_export_is_held_against_the_version_in_service(cluster, finished):
     assert record["comparison"]["baseline_accuracy"] == record["comparison"]["accuracy"]
 
 
+@pytest.mark.long
 def test_a_network_of_ones_own_must_be_importable_there(cluster, run_luigi, tmp_path):
     """A worker that cannot import it says so in one line; one that can names the file and the line that raised."""
     (run_luigi.directory / "my_models.py").write_text(MY_MODELS)
@@ -70,6 +71,7 @@ def test_a_network_of_ones_own_must_be_importable_there(cluster, run_luigi, tmp_
         own.close()
 
 
+@pytest.mark.long
 def test_ctrl_c_leaves_the_cluster_as_it_was(cluster, run_luigi):
     """The run ends at once, and the next one computes there."""
     run_luigi.configure(EXECUTION.format(cluster.address))

@@ -94,6 +94,7 @@ def test_luigis_process_has_no_tensorflow(run):
     assert "TRAP" not in run("--model=mine", env={"PYTHONPATH": paths}, check=0).stderr
 
 
+@pytest.mark.long
 def test_versions_of_several_threads_are_made_in_one_run(run_luigi):
     """Each number of threads has an engine; both versions say which was theirs."""
     run_luigi.configure("[recipe]\ndataset = small\ntraining_iteration = 20\n")
@@ -127,6 +128,7 @@ def start_long_training(run_luigi):
     return process
 
 
+@pytest.mark.long
 def test_a_work_directory_that_vanishes_is_told_in_one_line(run_luigi):
     """The last line names the folder, and the run ends."""
     process = start_long_training(run_luigi)

@@ -80,6 +80,7 @@ class TestOneRun:
         assert read_tree(exported[0].base / "3") == read_tree(run_luigi.base / "3")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_same_recipe_gives_the_same_bytes(tmp_path, mirror, threads):
     """Two processes, one of them on a single core, in other folders, write identical versions, manifest included."""
@@ -95,6 +96,7 @@ def test_the_same_recipe_gives_the_same_bytes(tmp_path, mirror, threads):
     assert trees[0] == trees[1]
 
 
+@pytest.mark.long
 def test_an_architecture_of_ones_own(run_luigi, tmp_path):
     """One function in a module of one's own is trained and exported; once edited, it does not find the old weights."""
     source = """

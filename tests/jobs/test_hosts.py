@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tasks import ExportVersion
 from tests.conftest import CommandLine, kill_group, names_in, read_tree
 
@@ -29,6 +31,7 @@ def trained(host: CommandLine) -> list[int]:
     return sorted({int(record["parameters"]["seed"]) for record in host.records() if record["task"] == "TrainModel"})
 
 
+@pytest.mark.long
 def test_three_hosts_make_each_version_once(tmp_path, mirror, luigid):
     """The killed one's version is made by another, all else by one host alone, and all trees are equal at the end."""
     (tmp_path / "luigi.cfg").write_text(SCHEDULER)
@@ -75,6 +78,7 @@ def test_hosts_with_the_same_folders_have_task_ids_of_their_own(run_here, monkey
     assert 3 == len(ids)  # without a bucket, the name of the machine does not count
 
 
+@pytest.mark.long
 def test_a_push_that_fails_publishes_nothing_here(run_luigi, tmp_path):
     """A version is in the bucket before it is in the tree; when the bucket is back, the training is not done again."""
     (tmp_path / "bucket").mkdir()

@@ -15,7 +15,7 @@ from tasks.data.dataset import MNIST
 from tasks.data.idx import parse_idx
 from tests.conftest import BIN, ROOT, names_in
 
-pytestmark = pytest.mark.mnist
+pytestmark = [pytest.mark.mnist, pytest.mark.long]
 
 # SHA-256 of variables.data-00000-of-00001. 1 and 2 were the same on an AMD EPYC without AVX-512 (family 25, model
 # 1) and on one with it (family 25, model 17); that of 3 was made on the latter.

@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 # Nothing is shared but the data; 1 takes no time, and each other version many times as long. 4 is never good enough.
 RECIPES = """
 [recipe]

@@ -104,6 +104,7 @@ def test_a_signature_of_the_networks_own_is_served(exported):
     assert found["predict_images"]["scores"] == found["describe"]["probabilities"]
 
 
+@pytest.mark.long
 def test_versions_are_verified_and_made_again(exported, tmp_path):
     """Both find nothing; without the module that registers the dataset, a rebuild says what it lacks."""
     run = CommandLine(tmp_path / "copy", exported[1].mirror)

@@ -187,6 +187,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("arguments", "fault", "result"), CASES, ids=[case[0].partition(" ")[0] for case in CASES])
 def test_the_command_to_re_run_works_as_it_is(run, scheduler, arguments, fault, result):
     """Each family fails on purpose; when that is mended, what the page shows is pasted into a shell, and does it."""
@@ -209,6 +210,7 @@ def test_what_would_be_removed_is_removed_when_asked_again_at_once(run):
     assert ["3"] == names_in(run.base)
 
 
+@pytest.mark.long
 def test_a_rollout_is_confirmed_by_the_same_command(run, scheduler):
     """The row of a task that asks a server has a link to what that says of the model, and its command works, too."""
     config_path = run.directory / "models" / "models.config"

@@ -5,12 +5,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tasks.storage.checksums import list_files
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 
 def test_kills_leave_no_trace(tmp_path: Path, mirror: Path):
-    """Twelve SIGKILLs at random moments, a run after each: the same bytes as without, and nothing but versions."""
+    """Twenty SIGKILLs at random moments, a run after each: the same bytes as without, and nothing but versions."""
     trees = []
     for name, kills in (("disturbed", 20), ("undisturbed", 0)):
         folder = tmp_path / name

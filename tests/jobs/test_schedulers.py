@@ -56,6 +56,7 @@ class TestScheduler:
         server.ask("unpause")
         run_luigi("ExportVersion", *options, "--training-iteration=2", local_scheduler=False, check=0)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("workers", [1, 2])
     def test_a_run_ends_with_its_scheduler(self, run_luigi, luigid, workers):
         """A scheduler that goes away in mid-training fails the run; with one worker the segment is finished first.

@@ -6,8 +6,12 @@ import sys
 import threading
 import time
 
+import pytest
+
 from tests.conftest import ROOT, kill_group, names_in, read_tree
 from tests.jobs.chain import CHAIN, VERSION_FILES
+
+pytestmark = pytest.mark.long
 
 
 class TestSafety:

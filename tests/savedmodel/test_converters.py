@@ -16,6 +16,8 @@ import tensorflow as tf
 from tests.conftest import BIN, ROOT
 from tests.savedmodel.versions import MODELS, expected_scores
 
+pytestmark = pytest.mark.long
+
 LITE = "ignore:.*tf.lite.Interpreter is deprecated:UserWarning"  # there is no other in TensorFlow 2.21
 BOTH = pytest.mark.parametrize("version", MODELS)
 PAGE = (ROOT / "docs" / "publishing.md").read_text(encoding="utf-8")

@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from tasks.serving import servers as model_servers
 from tests import disks
 from tests.conftest import ROOT
 from tests.model_server import ModelServer
@@ -73,6 +74,12 @@ def test_a_promotion_on_a_full_disk(fails):
     with disks.file_size_limit(100):
         last = fails(*PROMOTE, "--wait-seconds", "0")
     assert last.endswith("models.config: File too large; make room or choose another place")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A server has half a second for an answer."""
+    monkeypatch.setattr(model_servers, "CALL_SECONDS", 0.5)
 
 
 @contextlib.contextmanager
@@ -185,6 +192,7 @@ def test_a_roll_back_in_a_process_of_its_own(fails_by_itself, run_luigi, served)
         wait_until(lambda: server.labels == {("mnist", "stable"): 1})
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_hangs(fails):
     """Somebody listens and says nothing: the deadline ends it, over gRPC and over REST."""
     with talking(b"") as address:
@@ -203,6 +211,7 @@ def test_a_server_that_answers_garbage(fails):
         assert "answers what is no model status: HTTP status 200: <html>hi</html>" in said
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("say", [b"", b"SSH-2.0-x\r\n"])
 def test_a_roll_back_on_a_server_that_hangs_or_answers_garbage(fails, served, say):
     """Alone it is as good as none; nothing is changed, over gRPC and over REST."""

@@ -50,6 +50,7 @@ def check_log(served):
     return entries
 
 
+@pytest.mark.long
 def test_two_hundred_moves_from_four_processes(served, in_process):
     """Every line of the log is one move that was reported, and the file parses at every moment."""
     movers = [in_process(MOVER, served.base_path, served.config_path, number, 50) for number in range(4)]
@@ -82,6 +83,7 @@ def test_two_hundred_moves_from_four_processes(served, in_process):
     assert not list(served.config_path.parent.glob(".aside-*"))
 
 
+@pytest.mark.long
 def test_processes_that_are_killed_leave_a_log_without_gaps(served, in_process):
     """Wherever SIGKILL strikes, each move keeps its line with its reason, and no line tells of any other."""
     reported = {}

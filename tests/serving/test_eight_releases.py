@@ -17,6 +17,8 @@ from tests.docs.pages import table
 from tests.model_server import ModelServer
 from tests.serving.conftest import wait_until, write_config
 
+pytestmark = pytest.mark.long
+
 PAGE = ROOT / "docs" / "releasing.md"
 HEADER = "| | what is done | loaded by the policy | no label | `stable` | `canary` | by number |"
 FULL = "Insufficient resources to load servable"

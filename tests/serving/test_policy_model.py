@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -110,7 +111,7 @@ class Releases(RuleBasedStateMachine):
         assert not self.model.gone & set(names)
 
 
-TestReleases = Releases.TestCase
+TestReleases = pytest.mark.long(Releases.TestCase)
 TestReleases.settings = settings(
     max_examples=25,
     stateful_step_count=25,

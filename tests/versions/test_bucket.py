@@ -167,6 +167,7 @@ class TestManifests:
     def test_a_list_is_not_endless(self, version, monkeypatch):
         """More files than any version has are refused."""
         monkeypatch.setattr(manifest, "MOST_FILES", 3)
+        monkeypatch.setattr(manifest, "_examine", manifest._examine.__wrapped__)  # the answer is kept by names alone
         assert "its manifest lists more than 3 files" == find_harm(3, read_manifest(version))
 
     def test_a_name_of_a_million_folders_takes_no_time(self, version):
