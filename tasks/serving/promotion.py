@@ -174,9 +174,12 @@ def _point(
     edit.model.version_labels[label] = version
     moves = [edit.move(label, before, version, task=task, why=why)] if before != version else []
     edit.history += moves
+    listed = edit.loaded()
     if fit is not None:
         edit.load(edit.wanted(fit))
     edit.publish(moves, first=first)
+    if dropped := sorted(listed - edit.loaded()):  # an earlier promotion that was killed may have listed some of them
+        logger.info("No longer loaded, as no label needs them: %s", ", ".join(map(str, dropped)))
     for move in moves:
         moved = f"set to {version}" if move.before is None else f"from version {move.before} to {version}"
         logger.debug("Label %s of %s: %s", label, edit.name, moved)

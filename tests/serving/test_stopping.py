@@ -32,3 +32,20 @@ def test_a_promotion_that_is_stopped_puts_the_policy_back(run_luigi, base_path, 
     assert 128 + number == process.returncode
     assert err.splitlines()[-1].startswith(f"WARNING: Stopped by {number.name} in PromoteVersion: ")
     assert before == read_config(config_path)
+
+
+def test_the_next_promotion_says_what_a_killed_one_left(run_luigi, base_path, config_path):
+    """Nobody could take its version off the policy; the next one does."""
+    write_config(config_path, base_path, 1)
+    before = read_config(config_path)
+    process = run_luigi.start("PromoteVersion", "--label=stable", "--version=2", "--wait-seconds=60")
+    try:
+        while read_config(config_path) == before:
+            assert None is process.poll(), process.communicate()
+            time.sleep(0.05)
+    finally:
+        kill_group(process)
+    result = run_luigi("PromoteVersion", "--label=stable", "--version=3", "--wait-seconds=0.01")
+    assert "INFO: No longer loaded, as no label needs them: 1, 2" in result.stderr.splitlines()
+    (model,) = read_config(config_path).model_config_list.config
+    assert not {1, 2} & {*model.model_version_policy.specific.versions}
