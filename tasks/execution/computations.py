@@ -55,6 +55,7 @@ def train_segment(
     """
     from tasks.data import arrays
     from tasks.model import checkpoints, training
+    from tasks.model.tensorflow_setup import give_memory_back
 
     stop, points, began = recipe.training_iteration, list[tuple[int, float]](), time.monotonic()
     images = arrays.map_arrays(arrays_directory).training
@@ -75,6 +76,7 @@ def train_segment(
         report=tell,
     )
     checkpoints.save_state(directory, state)
+    give_memory_back()  # an export follows, perhaps beside other trainings
     write_curve(directory, Curve(start, round(time.monotonic() - began, 3), points))
     return points[-1][1]
 

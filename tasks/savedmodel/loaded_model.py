@@ -52,7 +52,8 @@ class LoadedModel:
         batches = []
         for start in range(0, len(images), self.batch):
             chosen = images[start : start + self.batch]
-            batches.append(run(as_floats(chosen, out=floats[: len(chosen)])))
+            # copied: what TensorFlow returns would lie among what it frees, and keep that from being used again
+            batches.append(run(as_floats(chosen, out=floats[: len(chosen)])).copy())
         return np.concatenate(batches)
 
     def classify(self, images: NDArray[np.uint8]) -> tuple[NDArray[np.object_], NDArray[np.float32]]:
