@@ -36,7 +36,7 @@ _below = os.environ.get("FAULT_BELOW", "/nowhere")
 _steps = itertools.count(1)
 
 
-def _step(name: str) -> None:
+def _step(name: str, *, needs_room: bool = True) -> None:
     number = next(_steps)
     if _what == "count":
         handle = _open(os.environ["FAULT_STEPS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
@@ -44,7 +44,7 @@ def _step(name: str) -> None:
         os.close(handle)
     elif _what == "kill" and number == int(_number):
         os.kill(_process, signal.SIGKILL)
-    elif number == int(_number) or (_what == "ENOSPC" and number > int(_number) and name in NEED_ROOM):
+    elif number == int(_number) or (_what == "ENOSPC" and number > int(_number) and name in NEED_ROOM and needs_room):
         code = getattr(errno, _what)
         raise OSError(code, os.strerror(code))
 
@@ -64,7 +64,7 @@ def _hear(event: str, arguments: tuple[Any, ...]) -> None:
     if event == "open":
         path, _, flags = arguments
         if flags & WRITES and not isinstance(path, int) and path != os.environ.get("FAULT_STEPS") and _is_below(path):
-            _step(event)
+            _step(event, needs_room=not os.path.lexists(path))
     elif event in CHANGES and any(map(_is_below, arguments)):
         _step(event)
     elif event == "ctypes.dlsym" and arguments[1] == "syncfs":

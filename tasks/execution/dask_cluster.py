@@ -11,21 +11,19 @@ threads, belongs to the process that made it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import pickle
 import queue
 import re
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from distributed import CancelledError, Client, KilledWorker, Security, fire_and_forget
-from distributed.comm import connect
-from distributed.utils import LoopRunner
+from distributed import CancelledError, Client, KilledWorker, fire_and_forget
 
 from tasks.errors import ClusterFailed, PipelineError
 from tasks.execution import dask_worker
@@ -113,14 +111,7 @@ class _Cluster:
         self.address = address
         self.process = os.getpid()
         self.said: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}
-        try:
-            LoopRunner(asynchronous=False).run_sync(_greet, address)
-            self.client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC)
-        except Exception as error:  # where it is no scheduler that answers, what goes wrong can be anything
-            raise ClusterFailed(
-                f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:g} s: start one with `dask scheduler` "
-                f"and workers with `dask worker {address} --nthreads 1`, or set engine = local in luigi.cfg [execution]"
-            ) from error
+        self.client = _make_client(address)
         self.client.subscribe_topic(TOPIC, self._hear)
 
     @property
@@ -208,11 +199,27 @@ class _Cluster:
 _cluster: _Cluster | None = None
 
 
-async def _greet(address: str) -> None:
-    """Shake hands with a scheduler; a client would wait for ever for what says nothing."""
-    certificates = Security().get_connection_args("client")
-    comm = await asyncio.wait_for(connect(address, timeout=CONNECT_SECONDS, **certificates), CONNECT_SECONDS)
-    await comm.close()
+def _make_client(address: str) -> Any:
+    """A client; made by a thread, as it would wait for ever for what takes its connection and says nothing."""
+    made: queue.SimpleQueue[Client | Exception] = queue.SimpleQueue()
+
+    def make() -> None:
+        try:
+            made.put(Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name=TOPIC))
+        except Exception as error:  # noqa: BLE001 - where it is no scheduler that answers, it can be anything
+            made.put(error)
+
+    threading.Thread(target=make, daemon=True).start()
+    try:
+        client = made.get(timeout=CONNECT_SECONDS)
+    except queue.Empty as error:
+        client = error
+    if isinstance(client, Exception):
+        raise ClusterFailed(
+            f"no Dask scheduler answers at {address} within {CONNECT_SECONDS:g} s: start one with `dask scheduler` "
+            f"and workers with `dask worker {address} --nthreads 1`, or set engine = local in luigi.cfg [execution]"
+        ) from client
+    return client
 
 
 def _connect(address: str) -> _Cluster:

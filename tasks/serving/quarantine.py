@@ -74,9 +74,9 @@ def _check_movable(edit: Edit, path: Path, target: Path) -> None:
 def _rename(path: Path, target: Path) -> None:
     try:
         path.rename(target)
+        publishing.flush(path.parent)
     except OSError as error:
         raise StorageFailed(f"{path}: cannot be renamed: {error.strerror}; no label was moved") from error
-    publishing.flush(path.parent)
 
 
 def _denied(base_path: Path, version: int) -> Path:

@@ -241,5 +241,6 @@ def _locked_aside(target: Path) -> Iterator[Path]:
     try:
         yield aside
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        for _ in range(2):  # once more where the disk failed: nobody may write here again, and sweep it
+            shutil.rmtree(aside, ignore_errors=True)
         os.close(lock)

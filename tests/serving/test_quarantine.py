@@ -1,5 +1,7 @@
 """A version that is taken back: its folder, its labels, and what is left when that fails."""
 
+import errno
+import os
 import shutil
 
 import pytest
@@ -50,6 +52,27 @@ def test_a_version_that_cannot_be_renamed_keeps_its_label(served, tmp_path):
         with served.edit() as edit:
             assert {"stable": 4} == edit.labels
         assert before == (served.config_path.read_bytes(), served.log.path.read_bytes())
+
+
+def test_a_rename_that_does_not_reach_the_disk_is_undone(served, monkeypatch):
+    """Told in one line like any other, and the next try goes through."""
+    promote(served, "stable", 4)
+    before = served.config_path.read_bytes(), served.log.path.read_bytes()
+    flush = quarantine.publishing.flush
+
+    def fail(path):
+        if path == served.base_path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flush(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quarantine.publishing, "flush", fail)
+        with pytest.raises(StorageFailed, match=r"4: cannot be renamed: Input/output error"):
+            quarantine.quarantine(served, 4, force=True, why="")
+    assert before == (served.config_path.read_bytes(), served.log.path.read_bytes())
+    assert (served.base_path / "4").is_dir()
+    quarantine.quarantine(served, 4, force=True, why="")
+    assert [None, "stable"] == [move.label for move in served.history()][-2:]
 
 
 def test_nothing_is_taken_out_of_a_tree_that_is_closed(served):
