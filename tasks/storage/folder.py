@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.errors import BucketFailed
 from tasks.storage import checksums, publishing
+from tasks.storage.disk_errors import explain_os_errors
 from tasks.storage.files import open_regular
 from tasks.storage.object_store import BLOCK, Entry
 
@@ -16,7 +17,9 @@ from tasks.storage.object_store import BLOCK, Entry
 class FolderStore:
     """See `tasks.storage.object_store.ObjectStore`; like a bucket, the folder has to be there.
 
-    Only files are objects, and no link below the folder is followed: it could lead out of it.
+    Only files are objects, and no link below the folder is followed: it could lead out of it. A listing of all takes
+    away what killed processes left: files that were not finished, and empty folders with a number for a name, which a
+    server takes for versions.
     """
 
     def __init__(self, url: str) -> None:
@@ -26,7 +29,11 @@ class FolderStore:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         if not self._root.is_dir():  # a disk that is not mounted must not look like an empty one
             raise BucketFailed(f"{self.url}: there is no such folder; make it, or is a disk not mounted?")
+        if not prefix:
+            publishing.sweep(self._root)
         for folder, folders, files in os.walk(self._root / prefix.rpartition("/")[0]):
+            if not prefix and not folders and not files:
+                self._remove_if_empty(Path(folder))
             folders[:] = sorted(name for name in folders if not name.startswith(publishing.ASIDE_PREFIX))
             for name in sorted(files):
                 key = Path(folder, name).relative_to(self._root).as_posix()
@@ -55,26 +62,38 @@ class FolderStore:
 
     def create(self, key: str, path: Path, *, sha256: str, replace: bool = False) -> bool:
         target = self._find(key)
-        with publishing.scratch_directory(target) as aside:
+        with explain_os_errors(target), publishing.scratch_directory(self._root / target.name) as aside:
             copy = aside / target.name
             shutil.copyfile(path, copy)
             if checksums.sha256(copy) != sha256:
                 raise BucketFailed(f"{self.url}/{key}: {path} was changed while it was copied")
             publishing.flush(copy)
-            try:
-                # a link is the one way to give a file its name that fails if there is another of that name
-                copy.replace(target) if replace else os.link(copy, target)
-            except FileExistsError:
-                return False
+            while True:
+                publishing.make_directory(target.parent)
+                try:
+                    # a link is the one way to give a file its name that fails if there is another of that name
+                    copy.replace(target) if replace else os.link(copy, target)
+                    break
+                except FileExistsError:
+                    return False
+                except FileNotFoundError:
+                    if not copy.exists():
+                        raise  # else somebody has taken away the folder, in which there was nothing
             publishing.flush(target.parent)
         return True
 
     def delete(self, key: str) -> None:
         target = self._find(key)
-        target.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # a server takes an empty folder with a number for a version
-            for folder in [parent for parent in target.parents if self._root in parent.parents]:
+        with explain_os_errors(target):
+            target.unlink(missing_ok=True)
+        self._remove_if_empty(target.parent)
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        """Remove a folder of a version, and those above it, if there is nothing in them."""
+        with contextlib.suppress(OSError):
+            while folder.relative_to(self._root).as_posix().partition("/")[0].isdecimal():
                 folder.rmdir()
+                folder = folder.parent
 
     def _find(self, key: str) -> Path:
         """Where an object lies, or would; raises BucketFailed where a link would lead."""

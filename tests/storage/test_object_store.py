@@ -8,9 +8,9 @@ import sys
 import pytest
 
 from tasks.errors import BucketFailed, InvalidParameter
-from tasks.storage import checksums
+from tasks.storage import checksums, publishing
 from tasks.storage.object_store import open_store, parse_url
-from tests.conftest import ROOT
+from tests.conftest import ROOT, names_in
 
 
 @pytest.fixture
@@ -154,3 +154,18 @@ class TestUrls:
 
 def _endpoint(store) -> str:
     return getattr(store, "_endpoint_url", None) or ""
+
+
+def test_a_listing_of_a_folder_takes_away_what_a_killed_process_left(tmp_path):
+    """Half an upload, and folders that are empty but for each other; not what a live process writes, nor others' own."""
+    store = open_store(str(tmp_path))
+    left = tmp_path / publishing.aside_name("saved_model.pb", "01234567")
+    for folder in (left, tmp_path / "1" / "variables", tmp_path / "2", tmp_path / "mine"):
+        folder.mkdir(parents=True)
+    (left / "saved_model.pb").write_bytes(b"half")
+    (tmp_path / "2" / "manifest").write_bytes(b"x")
+    with publishing.scratch_directory(tmp_path / "manifest") as aside:
+        assert ["2/manifest"] == [entry.key for entry in store.list()]
+        assert [aside.name, "2", "mine"] == names_in(tmp_path)
+    store.delete("2/manifest")
+    assert ["mine"] == names_in(tmp_path)
