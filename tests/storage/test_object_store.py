@@ -157,7 +157,7 @@ def _endpoint(store) -> str:
 
 
 def test_a_listing_of_a_folder_takes_away_what_a_killed_process_left(tmp_path):
-    """Half an upload, and folders that are empty but for each other; not what a live process writes, nor others' own."""
+    """Half an upload, and folders that hold nothing; not what a live process writes, nor a folder of others."""
     store = open_store(str(tmp_path))
     left = tmp_path / publishing.aside_name("saved_model.pb", "01234567")
     for folder in (left, tmp_path / "1" / "variables", tmp_path / "2", tmp_path / "mine"):
