@@ -103,7 +103,7 @@ class Place:
             for folder in (self.folder / tree).glob("[0-9]*"):
                 if folder.name.isdecimal():
                     self._check_version(folder, f"{tree}/", good, folder)
-        for model in (self.folder / "bucket").glob("*/saved_model.pb"):
+        for model in (self.folder / "bucket").glob("[0-9]*/saved_model.pb"):
             self._check_version(model.parent, "bucket/", good, model)
 
     def _check_version(self, folder: Path, tree: str, good: Mapping[str, str], sign: Path) -> None:
