@@ -17,9 +17,9 @@ from tasks.storage.object_store import BLOCK, Entry
 class FolderStore:
     """See `tasks.storage.object_store.ObjectStore`; like a bucket, the folder has to be there.
 
-    Only files are objects, and no link below the folder is followed: it could lead out of it. A listing of all takes
-    away what killed processes left: files that were not finished, and empty folders with a number for a name, which a
-    server takes for versions.
+    Only files are objects, and no link below the folder is followed: it could lead out of it. A listing takes away
+    what killed processes left: files that were not finished, and, if it is one of all, empty folders with a number for
+    a name, which a server takes for versions.
     """
 
     def __init__(self, url: str) -> None:
@@ -29,8 +29,7 @@ class FolderStore:
     def list(self, prefix: str = "") -> Iterator[Entry]:
         if not self._root.is_dir():  # a disk that is not mounted must not look like an empty one
             raise BucketFailed(f"{self.url}: there is no such folder; make it, or is a disk not mounted?")
-        if not prefix:
-            publishing.sweep(self._root)
+        publishing.sweep(self._root)
         for folder, folders, files in os.walk(self._root / prefix.rpartition("/")[0]):
             if not prefix and not folders and not files:
                 self._remove_if_empty(Path(folder))

@@ -1,6 +1,7 @@
 """Several hosts with disks of their own, one scheduler and one bucket; one of them is killed."""
 
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -11,9 +12,9 @@ VERSIONS = range(1, 13)
 HOST = """
 [recipe]
 dataset = small
-training_iteration = 400
+training_iteration = 2000
 [training]
-segment = 200
+segment = 1000
 [distribution]
 bucket = {bucket}
 [worker]
@@ -31,6 +32,13 @@ def trained(host: CommandLine) -> list[int]:
     return sorted({int(record["parameters"]["seed"]) for record in host.records() if record["task"] == "TrainModel"})
 
 
+def _wait_until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "nothing is trained"
+        time.sleep(0.02)
+
+
 @pytest.mark.long
 def test_three_hosts_make_each_version_once(tmp_path, mirror, luigid):
     """The killed one's version is made by another, all else by one host alone, and all trees are equal at the end."""
@@ -41,13 +49,13 @@ def test_three_hosts_make_each_version_once(tmp_path, mirror, luigid):
         host.directory.mkdir()
         host.configure(HOST.format(bucket=tmp_path / "bucket"))
     command = ("ExportAllVersions", "--versions", "1-12", "--scheduler-port", luigid().port)
-    runs = [host.start(*command, local_scheduler=False) for host in hosts]
+    victim, killed = hosts[2], hosts[2].start(*command, local_scheduler=False)
+    runs = [killed]
     try:
-        victim, killed = hosts[2], runs[2]
-        deadline = time.monotonic() + 60
-        while len(trained(victim)) < 2 and len(names_in(tmp_path / "bucket")) < 8:
-            assert time.monotonic() < deadline, "nothing is trained"
-            time.sleep(0.02)
+        _wait_until(lambda: trained(victim))
+        runs = [*(host.start(*command, local_scheduler=False) for host in hosts[:2]), killed]
+        _wait_until(lambda: all(trained(host) for host in hosts))
+        assert 12 > len(names_in(tmp_path / "bucket")), "the kill comes too late"
         assert killed.poll() is None
         kill_group(killed)
         results = [run.communicate(timeout=120) for run in runs[:2]]

@@ -168,4 +168,6 @@ def test_a_listing_of_a_folder_takes_away_what_a_killed_process_left(tmp_path):
         assert ["2/manifest"] == [entry.key for entry in store.list()]
         assert [aside.name, "2", "mine"] == names_in(tmp_path)
     store.delete("2/manifest")
+    left.mkdir()
+    assert [] == list(store.list("3/"))  # whoever looks at one version alone leaves no half upload, either
     assert ["mine"] == names_in(tmp_path)
