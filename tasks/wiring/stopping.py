@@ -51,6 +51,7 @@ class _Handlers:
         self.parent = os.getpid()
         self.is_command = CmdlineParser.get_instance() is not None  # else a program of somebody's, with its own ways
         self.is_stopping = False
+        self.has_ended = False
         self.code = 0
         self.patience = PATIENCE
         self.hook = sys.unraisablehook
@@ -67,7 +68,7 @@ class _Handlers:
                 signal.signal(number, self.stop)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        ends = self.is_command and self.is_stopping  # this process, whatever comes
+        self.has_ended = ends = self.is_command and self.is_stopping  # this process, whatever comes
         if not ends:
             sys.unraisablehook = self.hook
         for number, handler in self.former.items():
@@ -76,6 +77,8 @@ class _Handlers:
             raise Stopped(self.code) from None  # Luigi ends a child that was not quite started, and stumbles
 
     def stop(self, number: int, frame: FrameType | None = None) -> None:
+        if self.has_ended:  # while `__exit__` sees to it that they are ignored, none may end that half done
+            return None
         self.is_stopping = True
         if self.patience and _may_hold_a_lock(frame):
             self.patience -= 1
@@ -95,6 +98,8 @@ class _Handlers:
             self.hook(lost)
 
     def come_again(self, number: int) -> None:
+        if self.has_ended:  # an alarm that comes while Python ends would kill it
+            return
         signal.signal(signal.SIGALRM, lambda _, frame: self.stop(number, frame))
         signal.setitimer(signal.ITIMER_REAL, AGAIN)
 
@@ -139,6 +144,7 @@ def _prepare_child(number: int) -> None:
     """
     if multiprocessing.parent_process() is None or (number != signal.SIGINT and not _must_tidy_up):
         _die_of(number)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # which would be heard again in what Luigi's process does after a fork
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent sends it next
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.alarm(CLEANING_UP)

@@ -19,6 +19,13 @@ from tests.conftest import kill_group
 SENTENCE = "what was finished before is kept, and the same command goes on from there"
 
 
+def _exit_slowly(folder, code, leave=os._exit):
+    """What a tool that measures a program may put in its place, such as coverage."""
+    time.sleep(0.3)
+    Path(folder, "left").touch()
+    leave(code)
+
+
 class Sleeper(ReportedTask):
     """A task that takes a minute, says when it has begun, and tidies up if it can."""
 
@@ -29,7 +36,9 @@ class Sleeper(ReportedTask):
 
     def run(self):
         try:
-            Path(self.folder, "begun").touch()
+            if Path(self.folder, "slow").exists():
+                os._exit = functools.partial(_exit_slowly, self.folder)
+            Path(self.folder, "begun").write_text(str(os.getpid()))
             if not Path(self.folder, "quick").exists():
                 time.sleep(60)
             Path(self.folder, "done").touch()
@@ -85,6 +94,19 @@ def test_who_presses_it_again_and_again_sees_no_traceback(sleeping, workers):
     _, err = process.communicate(timeout=20)
     assert 130 == process.returncode
     assert err in {"", f"WARNING: Stopped by Ctrl-C in Sleeper: {SENTENCE}\n"}
+
+
+def test_a_worker_that_is_about_to_end_hears_nothing_more(run_luigi, sleeping):
+    """Else it could go on as Luigi's process, of which it is a copy, and say that one's last sentence, too."""
+    (run_luigi.directory / "slow").touch()
+    process = sleeping("--workers=2")
+    os.killpg(process.pid, signal.SIGINT)
+    time.sleep(0.15)
+    os.kill(int((run_luigi.directory / "begun").read_text()), signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert 130 == process.returncode
+    assert f"WARNING: Stopped by Ctrl-C in Sleeper: {SENTENCE}\n" == err
+    assert (run_luigi.directory / "left").exists()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
