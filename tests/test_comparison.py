@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from tests import disks
-from tests.conftest import CommandLine, last_line, names_in, read_tree
+from tests.conftest import ROOT, CommandLine, last_line, names_in, read_tree
 from tests.savedmodel.versions import write_foreign
 
 CONFIG = """
@@ -192,7 +192,7 @@ class TestRefused:
     def test_without_the_extra(self, run, tmp_path):
         """The page needs matplotlib and Jinja2: the line says how they are installed, and what works without."""
         (tmp_path / "jinja2.py").write_text("raise ModuleNotFoundError('No module named jinja2', name='jinja2')")
-        path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join([str(tmp_path), str(ROOT)])
         result = run("CompareVersions", env={"PYTHONPATH": path}, check=30)
         assert "the page needs jinja2, which is not installed: pip install 'mnist-versions[report]'" in last_line(
             result

@@ -80,6 +80,7 @@ class TestVerify:
         assert "deprecated" not in result.stderr
         assert before == read_tree(run.base)
 
+    @pytest.mark.long
     def test_versions_of_a_bucket_are_loaded_if_asked_to(self, run):
         """With --deep, what no checksum can tell is found: here a manifest that speaks of a broken graph."""
         result = run("VerifyVersions", "--bucket", run.base, "--deep", check=0)

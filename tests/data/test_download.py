@@ -261,6 +261,7 @@ def test_a_hostile_mirror_is_given_up(tmp_path, scripted_mirror, folder_mirror, 
     assert re.match(f"No train-images from {hostile}: {reason}", warnings[0])
 
 
+@pytest.mark.long
 def test_a_rate_can_be_slow_on_purpose(tmp_path, scripted_mirror, monkeypatch):
     """With a lower least rate, a slow mirror is waited for."""
     monkeypatch.setattr(archives, "TIMEOUT_SECONDS", 0.5)

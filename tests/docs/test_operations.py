@@ -78,6 +78,7 @@ def test_the_exit_codes_are_those_that_are_set():
     assert sorted([*DEFAULTS["retcode"].values(), "0", "1", "2", str(128 + signal.SIGINT)], key=int) == table
 
 
+@pytest.mark.long
 def test_the_canary_is_a_model_of_its_own(run_luigi):
     """The tasks read the config file with two models on one base path, and change the one that is named alone."""
     run_luigi.configure(RECIPE)

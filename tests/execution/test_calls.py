@@ -256,6 +256,7 @@ time.sleep(60)
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+@pytest.mark.long
 def test_what_is_registered_later_is_known_to_the_engines(script, tmp_path):
     """After a model was added or defined anew, as in a notebook, another nursery takes the place of the one before."""
     found, _ = finish(

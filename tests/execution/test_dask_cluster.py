@@ -221,6 +221,7 @@ def test_a_scheduler_that_is_not_there_is_told_soon(script, there):
     assert 10 > seconds
 
 
+@pytest.mark.long
 def test_a_scheduler_without_workers_is_told(own_cluster, script):
     """After a time in which a cluster could have grown; then the line says how to start one."""
     found, _ = script(

@@ -23,6 +23,7 @@ def cluster(tmp_path_factory):
     processes.close()
 
 
+@pytest.mark.long
 def test_the_same_bytes_come_from_a_cluster(cluster, exported, run_luigi):
     """Three versions that share segments, two in flight: tree and checkpoints are those of engines."""
     run_luigi.configure(CHAIN + EXECUTION.format(cluster.address))

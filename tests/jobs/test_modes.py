@@ -41,6 +41,7 @@ def set_umask():
     os.umask(before)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("umask", [0o077, 0o022])
 def test_modes_are_what_the_umask_leaves(run_luigi, run_here, set_umask, umask):
     """Versions, signatures, config, logs, the page, the bucket, the whole work directory: 666 and 777 without it."""

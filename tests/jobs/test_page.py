@@ -203,6 +203,7 @@ def test_the_command_to_re_run_works_as_it_is(run, scheduler, arguments, fault, 
     assert re.fullmatch(result, row["status_message"])
 
 
+@pytest.mark.long
 def test_what_would_be_removed_is_removed_when_asked_again_at_once(run):
     """Looking first is a task of its own: a scheduler takes what was done seconds ago for done."""
     run("RetireVersions", "--keep", "1", local_scheduler=False, check=0)

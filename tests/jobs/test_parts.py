@@ -44,6 +44,7 @@ def test_all_parts_are_made_in_their_order(run, workers):
     assert "ExportPart" not in run("--versions", "1-5", "--log-level=DEBUG", check=0).stderr
 
 
+@pytest.mark.long
 def test_a_version_in_a_part_is_the_task_that_it_is_alone(run, run_luigi):
     """Its parameters, of which Luigi makes the task's id, are the same; so is what it becomes."""
     run("--versions", "1-3", check=0)

@@ -24,6 +24,7 @@ class TestScheduler:
         assert families == server.tasks("DONE")
         assert set() == server.tasks("FAILED")
 
+    @pytest.mark.long
     @pytest.mark.parametrize("listens", [False, True])
     def test_a_missing_scheduler_is_told_soon(self, run_luigi, listens):
         """Where nothing listens, or something that never answers, the run ends within 10 s and says what to do."""
@@ -45,6 +46,7 @@ class TestScheduler:
         assert "Traceback" not in result.stderr
         assert "NoneType" not in result.stderr
 
+    @pytest.mark.long
     def test_a_paused_scheduler_is_told(self, run_luigi, luigid):
         """With the switch on its page on pause nothing is started; the last line says so."""
         server = luigid()

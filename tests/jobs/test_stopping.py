@@ -56,6 +56,7 @@ def test_in_a_download(run_luigi, http_server, workers):
     assert [] == [path for path in run_luigi.directory.rglob("*.gz") if not path.parent.name.startswith(".")]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_in_a_training(run_luigi, luigid, workers):
     """One sentence; the scheduler has forgotten the worker, and the next run goes on at once."""
@@ -68,6 +69,7 @@ def test_in_a_training(run_luigi, luigid, workers):
     assert [] == names_in(run_luigi.base)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_in_an_export(exported, run_luigi, luigid, workers):
     """One sentence, no half version; the same command makes the same bytes at once, and sweeps what was left."""

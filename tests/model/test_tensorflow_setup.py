@@ -95,6 +95,7 @@ print(hashlib.sha256(b"".join(state[name].tobytes() for name in sorted(state))).
 """
 
 
+@pytest.mark.long
 def test_what_an_engine_did_before_changes_no_bit(tmp_path):
     """The first session of a process fixes its threads: one for an export fixes them to the same number."""
     found = {

@@ -176,6 +176,7 @@ def test_a_server_that_is_down(fails):
     assert f"{address}: GetModelStatus fails: UNAVAILABLE" in fails(*PROMOTE, "--server", address)
 
 
+@pytest.mark.long
 def test_a_roll_back_in_a_process_of_its_own(fails_by_itself, run_luigi, served):
     """Servers are asked by an engine there, and what they say comes back as it is: one that is down is left out."""
     for version in (1, 2):

@@ -119,6 +119,7 @@ def test_a_version_with_a_label_is_not_taken_off_the_policy(start, served, caplo
     assert ({"canary": 2}, [1, 2]) == (served.labels(), loaded(served))
 
 
+@pytest.mark.long
 def test_a_server_that_tries_again_is_waited_for(start, served, caplog):
     """It is LOADING meanwhile, without a word why: the line says where to look; the third try succeeds."""
     server = start(2, scale=0.02)
@@ -220,6 +221,7 @@ def test_a_config_that_a_server_refuses_is_told_in_its_words(start, served):
     assert before == (served.labels(), loaded(served))
 
 
+@pytest.mark.long
 def test_a_failed_version_is_loaded_anew_by_sending(start, served):
     """The servers' look at their files is waited for, not their poll of the config file."""
     server = start(2, config_poll_seconds=0, max_num_load_retries=0)

@@ -43,6 +43,7 @@ def admit_and_promote(served, version, *, is_allowed=True):
     return promote(served, "stable", version, first=record)
 
 
+@pytest.mark.long
 def test_versions_of_others_are_released_step_by_step(release, others, config_path):
     """Promoted with the flag, confirmed, rolled back without it, and retired: on a server that follows the config."""
     write_config(config_path, others, 1)

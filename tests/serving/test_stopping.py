@@ -34,6 +34,7 @@ def test_a_promotion_that_is_stopped_puts_the_policy_back(run_luigi, base_path, 
     assert before == read_config(config_path)
 
 
+@pytest.mark.long
 def test_the_next_promotion_says_what_a_killed_one_left(run_luigi, base_path, config_path):
     """Nobody could take its version off the policy; the next one does."""
     write_config(config_path, base_path, 1)

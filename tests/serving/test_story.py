@@ -28,6 +28,7 @@ def read_moves(config_path):
     return [(entry["label"], entry["from"], entry["to"]) for entry in map(json.loads, lines)]
 
 
+@pytest.mark.long
 def test_versions_are_released_step_by_step(run_luigi, release, tmp_path, config_path):
     """Export, serve, promote, canary, promote, confirm, roll back, retire: the server follows each step at once."""
     base_path = tmp_path / "models" / "mnist"

@@ -111,6 +111,7 @@ def test_no_bar_where_several_would_be_or_none_is_wanted(at_a_terminal, options)
     assert (0, "the last words") == (code, seen.strip())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
 def test_last_words_come_last(run_luigi, workers):
     """On standard output, below whatever is logged after them, also from a forked worker."""
