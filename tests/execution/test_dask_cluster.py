@@ -279,7 +279,7 @@ def test_a_worker_that_would_give_other_bytes_is_refused(own_cluster, script, tm
     (tmp_path / "changed").mkdir()
     broken = tmp_path / "broken" / "tasks"
     broken.mkdir(parents=True)
-    (broken / "__init__.py").write_text("")
+    (broken / "__init__.py").write_text("raise ModuleNotFoundError('No module named tasks', name='tasks')")
     cases = (
         ({"PYTHONPATH": f"{other}{os.pathsep}{ROOT}"}, (), "would give other bytes: it has tensorflow 2.19.1, here 2."),
         ({"PYTHONPATH": str(changed_package(tmp_path / "changed"))}, (), "source of tasks"),
