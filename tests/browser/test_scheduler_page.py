@@ -73,10 +73,11 @@ def test_the_list(look, address):
     assert [] == looked.said
 
 
-def test_the_graph(look, address):
+def test_the_graph(look, address, scheduler):
     """From the row of the whole run: what is not done yet, and with the rest each version and its training."""
+    assert 1 == [task["name"] for task in rows_of(scheduler, "PENDING")].count("ExportAllVersions")
     page = look(address).page
-    # Luigi's page draws the rows of several answers, and now and then this one twice; either leads to the graph
+    # Luigi's page draws the rows of several answers, and now and then this one task twice; either leads to the graph
     rows = page.locator("#taskTable tbody tr").filter(has_text="ExportAllVersions").filter(has_text="versions=1-3")
     rows.first.get_by_title("View graph").click()
     nodes = page.locator("#graphPlaceholder .graph-node-a")

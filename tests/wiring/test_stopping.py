@@ -102,7 +102,8 @@ def test_a_worker_that_is_about_to_end_hears_nothing_more(run_luigi, sleeping):
     process = sleeping("--workers=2")
     os.killpg(process.pid, signal.SIGINT)
     time.sleep(0.15)
-    os.kill(int((run_luigi.directory / "begun").read_text()), signal.SIGINT)
+    with contextlib.suppress(ProcessLookupError):  # on a busy machine it may have left
+        os.kill(int((run_luigi.directory / "begun").read_text()), signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert 130 == process.returncode
     assert f"WARNING: Stopped by Ctrl-C in Sleeper: {SENTENCE}\n" == err
